@@ -1,0 +1,2 @@
+//! The one binary: `mainstem`.
+fn main() {}

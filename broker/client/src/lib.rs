@@ -1,0 +1,1 @@
+//! Producer, consumer and admin client: a sans-IO core and a tokio shell.

@@ -1,0 +1,1 @@
+//! Group, offset and transaction coordinators as decide/apply machines.

@@ -1,0 +1,1 @@
+//! The cluster's own metadata: commands become records, records become an image.

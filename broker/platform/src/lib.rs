@@ -1,0 +1,1 @@
+//! Doors to the world: time, randomness and the disk.

@@ -1,0 +1,1 @@
+//! Schemas: subjects, versions and compatibility.

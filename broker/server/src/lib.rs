@@ -1,0 +1,1 @@
+//! The shell around a node: listeners, shards, the disk pool and HTTP.

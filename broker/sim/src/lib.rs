@@ -1,0 +1,1 @@
+//! A deterministic world for the machines: disk, network and clock from one seed.

@@ -1,0 +1,1 @@
+//! Connectors as sandboxed WebAssembly components, with Kafka Connect's REST API.

@@ -1,0 +1,1 @@
+//! Streams, tables and windows over Kafka topics, exactly once.
