@@ -1,0 +1,40 @@
+# Two commands do all: `make demo` and `make test`. Both install what is missing and say what and why.
+#
+# Heavy artefacts (RocksDB, Wasmtime, the std library for WebAssembly) live outside the checkout, so that every clone
+# and every branch shares them: MAINSTEM_CACHE, by default ~/.cache/mainstem.
+
+export MAINSTEM_CACHE ?= $(HOME)/.cache/mainstem
+export CARGO_TARGET_DIR ?= $(MAINSTEM_CACHE)/target
+DATA ?= examples/data/flights-2013-01.csv.gz
+CARGO ?= cargo
+
+.PHONY: demo test lint bench clean build setup setup-test plugins
+
+demo: build plugins
+	python3 examples/demo.py --flights $(DATA)
+
+test: setup-test plugins
+	$(CARGO) test --release --workspace
+
+lint: setup
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --release --workspace --all-targets -- -D warnings
+
+bench: build
+	$(CARGO) bench --bench throughput
+
+build: setup
+	$(CARGO) build --release -p mainstem-cli -p mainstem --bin mainstem --example flight_delays
+
+plugins: setup
+	connectors/build.sh
+
+setup:
+	.ci/setup.sh build
+
+setup-test:
+	.ci/setup.sh build test
+
+clean:
+	rm -rf .demo target connectors/target
+	@echo "The shared cache stays: remove $(MAINSTEM_CACHE) by hand to build everything anew."
