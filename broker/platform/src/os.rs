@@ -1,0 +1,191 @@
+//! The operating system behind the doors.
+//!
+//! The only file in the machines' reach that calls the OS, and the only one with `unsafe` in it: one
+//! memory map, read only. Everything here blocks; shells decide on which thread.
+
+#![expect(unsafe_code, reason = "mapping a file is unsafe by nature; see the comment at the call")]
+
+use crate::disk::{Disk, Entry, File, Mapping, OpenMode};
+use crate::time::{Clock, Instant, Now};
+use std::fs;
+use std::hash::{BuildHasher, Hasher};
+use std::io::{self, IoSlice};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// The computer's clocks. All values in one process lie on the same line.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct OsClock;
+
+impl Clock for OsClock {
+    fn now(&self) -> Now {
+        static START: OnceLock<std::time::Instant> = OnceLock::new();
+        let elapsed = START.get_or_init(std::time::Instant::now).elapsed();
+        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Now {
+            instant: Instant(u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX)),
+            wall_ms: i64::try_from(wall.as_millis()).unwrap_or(i64::MAX),
+        }
+    }
+}
+
+/// A seed that differs from one call to the next, for the shells that start machines.
+pub fn os_seed() -> u64 {
+    // The standard library keys each hasher from the system's randomness.
+    std::hash::RandomState::new().build_hasher().finish()
+}
+
+/// The file system.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct OsDisk;
+
+impl Disk for OsDisk {
+    fn open(&self, path: &Path, mode: OpenMode) -> io::Result<Arc<dyn File>> {
+        let mut options = fs::OpenOptions::new();
+        options.read(true).write(mode != OpenMode::Read);
+        match mode {
+            OpenMode::Read | OpenMode::Write => {}
+            OpenMode::OpenOrCreate => {
+                options.create(true);
+            }
+            OpenMode::CreateNew => {
+                options.create_new(true);
+            }
+            OpenMode::CreateOrTruncate => {
+                options.create(true).truncate(true);
+            }
+        }
+        Ok(Arc::new(OsFile { inner: options.open(path)? }))
+    }
+
+    fn list(&self, dir: &Path) -> io::Result<Vec<Entry>> {
+        let mut entries = Vec::new();
+        for entry in fs::read_dir(dir)? {
+            let entry = entry?;
+            let Ok(name) = entry.file_name().into_string() else { continue };
+            let metadata = entry.metadata()?;
+            let is_dir = metadata.is_dir();
+            entries.push(Entry { name, is_dir, len: if is_dir { 0 } else { metadata.len() } });
+        }
+        entries.sort();
+        Ok(entries)
+    }
+
+    fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
+        fs::create_dir_all(dir)
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
+    }
+
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
+    }
+
+    fn remove_dir_all(&self, dir: &Path) -> io::Result<()> {
+        fs::remove_dir_all(dir)
+    }
+
+    fn exists(&self, path: &Path) -> io::Result<bool> {
+        fs::exists(path)
+    }
+
+    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
+        fs::File::open(dir)?.sync_all()
+    }
+}
+
+#[derive(Debug)]
+struct OsFile {
+    inner: fs::File,
+}
+
+impl File for OsFile {
+    fn write_vectored_at(&self, slices: &[IoSlice<'_>], mut position: u64) -> io::Result<()> {
+        if let [single] = slices {
+            return self.inner.write_all_at(single, position);
+        }
+        let total: usize = slices.iter().map(|slice| slice.len()).sum();
+        let written = rustix::io::pwritev(&self.inner, slices, position)?;
+        if written == total {
+            return Ok(());
+        }
+        // A short write is rare (a signal, a full disk): finish slice by slice, which either
+        // completes or tells the true error.
+        let mut done = written;
+        position += written as u64;
+        for slice in slices {
+            if done >= slice.len() {
+                done -= slice.len();
+                continue;
+            }
+            let rest = &slice[done..];
+            self.inner.write_all_at(rest, position)?;
+            position += rest.len() as u64;
+            done = 0;
+        }
+        Ok(())
+    }
+
+    fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize> {
+        let mut filled = 0;
+        while filled < buffer.len() {
+            match self.inner.read_at(&mut buffer[filled..], position + filled as u64) {
+                Ok(0) => break,
+                Ok(count) => filled += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(filled)
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        Ok(self.inner.metadata()?.len())
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.inner.set_len(len)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.inner.sync_data()
+    }
+
+    fn map(&self, len: u64) -> io::Result<Box<dyn Mapping>> {
+        if self.len()? < len {
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "map past the file's end"));
+        }
+        let len = usize::try_from(len).map_err(io::Error::other)?;
+        if len == 0 {
+            return Ok(Box::new(OsMapping { map: None }));
+        }
+        // SAFETY: the map is read only and never lent out: `read` copies under `&self`. Bytes that
+        // are being read are not written at the same time, because the one owner of an index holds
+        // map and file together and writes with `&mut self`. The file is not cut below the mapped
+        // length while the map lives (the contract of `File::map`), so no read leaves the file.
+        let map = unsafe { memmap2::MmapOptions::new().len(len).map(&self.inner)? };
+        Ok(Box::new(OsMapping { map: Some(map) }))
+    }
+
+    fn as_fd(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.inner.as_fd())
+    }
+}
+
+/// `None` stands for a map of no bytes, which the OS refuses to make.
+#[derive(Debug)]
+struct OsMapping {
+    map: Option<memmap2::Mmap>,
+}
+
+impl Mapping for OsMapping {
+    fn read(&self, buffer: &mut [u8], position: usize) {
+        let bytes: &[u8] = self.map.as_deref().unwrap_or_default();
+        buffer.copy_from_slice(&bytes[position..position + buffer.len()]);
+    }
+}
