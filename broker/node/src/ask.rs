@@ -1,0 +1,234 @@
+//! Questions to the shard that holds a partition, and their answers.
+//!
+//! A client request is cut into one [`Ask`] per shard; each item carries the `slot` of the
+//! request it answers, so that gathering needs no order. Topic names were resolved to ids by the
+//! asking shard. Every item gets exactly one outcome, but not all at once: an append of one
+//! partition may wait for its transaction's verification while the others are done.
+//!
+//! Absent on purpose: wire versions. An `Ask` says what is meant; the API file knows the version.
+
+use crate::event::ShardIndex;
+use bytes::Bytes;
+use mainstem_protocol::{ErrorCode, LeaderEpoch, Offset, PartitionIndex, TopicId};
+use mainstem_storage::{AbortedTransaction, FileRange};
+use std::sync::Arc;
+
+/// Names one question until it is answered, unique within the shard that asks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Ticket(pub u64);
+
+/// Who is to be told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Asker {
+    pub shard: ShardIndex,
+    pub ticket: Ticket,
+}
+
+/// One partition of one life of a topic: a topic made again has another id.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PartitionKey {
+    pub topic: TopicId,
+    pub partition: PartitionIndex,
+}
+
+/// When an append is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Acks {
+    /// Never; errors are dropped.
+    None,
+    /// After the append.
+    Leader,
+    /// After the high watermark passed the batch.
+    All,
+}
+
+/// How far a reader may see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Isolation {
+    /// Up to the high watermark.
+    ReadUncommitted,
+    /// Up to the last stable offset, with the aborted transactions.
+    ReadCommitted,
+}
+
+/// How the broker makes sure that a transactional batch belongs to an open transaction.
+#[derive(Debug, Clone)]
+pub enum Membership {
+    /// The batch is not transactional, or its writer does not name a transaction.
+    Unchecked,
+    /// The coordinator must already know the partition (transactions version 1).
+    Verify { transactional_id: Arc<str> },
+    /// The coordinator adds the partition if it must (transactions version 2).
+    Add { transactional_id: Arc<str> },
+}
+
+/// Append batches to partitions of one shard.
+#[derive(Debug)]
+pub struct AppendAsk {
+    pub acks: Acks,
+    pub membership: Membership,
+    pub items: Vec<AppendItem>,
+}
+
+#[derive(Debug)]
+pub struct AppendItem {
+    pub slot: usize,
+    pub key: PartitionKey,
+    pub batches: Bytes,
+}
+
+/// What became of one item. On an error the offsets are -1.
+#[derive(Debug, Clone)]
+pub struct AppendOutcome {
+    pub slot: usize,
+    pub error: ErrorCode,
+    /// More than the code says, for the client's log.
+    pub message: Option<String>,
+    pub base_offset: Offset,
+    pub log_append_time_ms: i64,
+    pub log_start_offset: Offset,
+}
+
+/// Read from partitions of one shard.
+#[derive(Debug)]
+pub struct ReadAsk {
+    /// Counts the reads of one fetch; the answer repeats it, so that a late one is known.
+    pub round: u32,
+    pub isolation: Isolation,
+    /// For all items together; the first one with data may pass it by one batch.
+    pub bytes_max: i32,
+    /// Say `Changed` once when any of the partitions grows beyond what was read.
+    pub watch: bool,
+    pub items: Vec<ReadItem>,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct ReadItem {
+    pub slot: usize,
+    pub key: PartitionKey,
+    /// What the client believes, or -1: it is told when it is behind or ahead.
+    pub current_leader_epoch: LeaderEpoch,
+    pub from: Offset,
+    /// Epoch of the last record that the client has, or -1: asks whether its log diverged.
+    pub last_fetched_epoch: LeaderEpoch,
+    pub bytes_max: i32,
+}
+
+#[derive(Debug, Clone)]
+pub struct ReadOutcome {
+    pub slot: usize,
+    pub error: ErrorCode,
+    pub high_watermark: Offset,
+    pub last_stable_offset: Offset,
+    pub log_start_offset: Offset,
+    /// `None` when the reader sees uncommitted records.
+    pub aborted: Option<Vec<AbortedTransaction>>,
+    /// Epoch and end offset at which the client's log diverges from ours.
+    pub diverging: Option<(LeaderEpoch, Offset)>,
+    pub ranges: Vec<FileRange>,
+    pub size_bytes: u32,
+}
+
+/// Which offset ListOffsets asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OffsetQuestion {
+    Earliest,
+    Latest,
+    MaxTimestamp,
+    /// The first record at or after this time.
+    AtTimestamp { timestamp_ms: i64 },
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct OffsetItem {
+    pub slot: usize,
+    pub key: PartitionKey,
+    pub current_leader_epoch: LeaderEpoch,
+    pub question: OffsetQuestion,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct OffsetOutcome {
+    pub slot: usize,
+    pub error: ErrorCode,
+    pub offset: Offset,
+    pub timestamp_ms: i64,
+    pub leader_epoch: LeaderEpoch,
+}
+
+/// Forget the records before an offset.
+#[derive(Debug, Clone, Copy)]
+pub struct DeleteRecordsItem {
+    pub slot: usize,
+    pub key: PartitionKey,
+    /// `None`: up to the high watermark.
+    pub before: Option<Offset>,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct DeleteRecordsOutcome {
+    pub slot: usize,
+    pub error: ErrorCode,
+    pub low_watermark: Offset,
+}
+
+/// Where does the log of an epoch end?
+#[derive(Debug, Clone, Copy)]
+pub struct EpochEndItem {
+    pub slot: usize,
+    pub key: PartitionKey,
+    pub current_leader_epoch: LeaderEpoch,
+    pub epoch: LeaderEpoch,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct EpochEndOutcome {
+    pub slot: usize,
+    pub error: ErrorCode,
+    pub epoch: LeaderEpoch,
+    pub end_offset: Offset,
+}
+
+/// End a transaction on partitions of one shard.
+#[derive(Debug, Clone)]
+pub struct MarkersAsk {
+    pub producer_id: mainstem_protocol::ProducerId,
+    pub producer_epoch: mainstem_protocol::ProducerEpoch,
+    pub commit: bool,
+    pub coordinator_epoch: i32,
+    pub items: Vec<PartitionKey>,
+}
+
+/// A question to the shard of some partitions.
+#[derive(Debug)]
+pub enum Ask {
+    Append(AppendAsk),
+    Read(ReadAsk),
+    /// Stop watching for a fetch that is answered or gone. Gets no answer.
+    Unwatch,
+    Offsets {
+        isolation: Isolation,
+        items: Vec<OffsetItem>,
+    },
+    DeleteRecords(Vec<DeleteRecordsItem>),
+    EpochEnd(Vec<EpochEndItem>),
+    Markers(MarkersAsk),
+}
+
+/// An answer.
+#[derive(Debug)]
+pub enum Told {
+    /// One item of an append; others may follow.
+    Appended(AppendOutcome),
+    Read {
+        round: u32,
+        outcomes: Vec<ReadOutcome>,
+    },
+    /// A watched partition grew.
+    Changed { round: u32 },
+    Offsets(Vec<OffsetOutcome>),
+    DeleteRecords(Vec<DeleteRecordsOutcome>),
+    EpochEnd(Vec<EpochEndOutcome>),
+    /// One partition's marker is durable, or the partition is gone.
+    Marked { key: PartitionKey, error: ErrorCode },
+}

@@ -1,0 +1,58 @@
+//! What the shards of one broker say to each other.
+//!
+//! A partition lives on one shard and a connection on another, so requests travel: produce, fetch
+//! and list-offsets as questions about partitions ([`crate::ask`]), gathered on the connection's
+//! shard; requests for the controller or a coordinator as whole frames to shard zero, which
+//! answers with the bytes of the response.
+//!
+//! Invariants:
+//! - Messages between two shards keep their order; the guards of transactions rest upon it.
+//! - A shard talks to itself with the same messages, so one shard and many run the same code.
+//!
+//! Absent on purpose: anything the shell could want to look into. It carries messages only.
+
+use crate::ask::{Ask, PartitionKey, Ticket, Told};
+use crate::cluster::ClusterView;
+use crate::effect::ResponseSegment;
+use bytes::Bytes;
+use mainstem_protocol::{ErrorCode, ProducerEpoch, ProducerId};
+use std::sync::Arc;
+
+/// One message.
+#[derive(Debug)]
+pub enum ShardMessage {
+    /// From shard zero: the durable metadata of the cluster, whenever it changes.
+    Cluster(ClusterView),
+    /// A question about partitions of the receiving shard.
+    Ask { ticket: Ticket, ask: Ask },
+    /// An answer to it.
+    Told { ticket: Ticket, told: Told },
+    /// To shard zero: carry out this request of my client.
+    Forward {
+        ticket: Ticket,
+        /// Address of the client.
+        peer: Arc<str>,
+        frame: Bytes,
+    },
+    /// Its response; `None` when the connection is to be closed.
+    Forwarded {
+        ticket: Ticket,
+        segments: Option<Vec<ResponseSegment>>,
+    },
+    /// To shard zero: is this partition part of the producer's open transaction?
+    VerifyTransaction(VerifyTransaction),
+    /// Its answer.
+    TransactionVerified { ticket: Ticket, error: ErrorCode },
+}
+
+/// See [`ShardMessage::VerifyTransaction`].
+#[derive(Debug, Clone)]
+pub struct VerifyTransaction {
+    pub ticket: Ticket,
+    pub transactional_id: Arc<str>,
+    pub producer_id: ProducerId,
+    pub producer_epoch: ProducerEpoch,
+    pub key: PartitionKey,
+    /// Transactions version 2: add the partition when it is not yet part.
+    pub add: bool,
+}
