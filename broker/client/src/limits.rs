@@ -1,0 +1,1 @@
+//! Every fixed limit of the client, with the reason for its size.
