@@ -1,0 +1,313 @@
+//! The command line as a type: every command, flag and default, with the help that users read.
+//!
+//! No command is listed here that does not work. Flags that have an environment variable name it in their help.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+/// A stream-processing platform: Kafka-compatible broker, schema registry, Connect, and their tools.
+#[derive(Parser)]
+#[command(name = "mainstem", version, about, propagate_version = true)]
+pub struct Arguments {
+    /// Print one JSON document instead of a table
+    #[arg(long, global = true)]
+    pub json: bool,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Subcommand)]
+pub enum Command {
+    /// Run the platform: broker, schema registry and Connect in one process
+    Serve(Box<ServeArguments>),
+    /// Create, list, describe and delete topics
+    #[command(subcommand)]
+    Topic(TopicCommand),
+    /// Write records, one a line, from standard input or a file
+    Produce(ProduceArguments),
+    /// Read records and print them
+    Consume(ConsumeArguments),
+    /// List and describe consumer groups
+    #[command(subcommand)]
+    Group(GroupCommand),
+    /// Register, read, check and delete schemas
+    #[command(subcommand)]
+    Schema(SchemaCommand),
+    /// Deploy and watch connectors
+    #[command(subcommand)]
+    Connector(ConnectorCommand),
+    /// Print the completions of a shell
+    Completions { shell: clap_complete::Shell },
+}
+
+/// Where the Kafka cluster is.
+#[derive(Args, Clone)]
+pub struct Cluster {
+    /// Brokers to begin with, host:port, separated by commas
+    #[arg(long, short = 'b', env = "MAINSTEM_BOOTSTRAP", default_value = "127.0.0.1:9092")]
+    pub bootstrap: String,
+}
+
+#[derive(Args)]
+pub struct ServeArguments {
+    /// Configuration file (TOML); flags and MAINSTEM_* variables win over it
+    #[arg(long, env = "MAINSTEM_CONFIG")]
+    pub config: Option<PathBuf>,
+    /// Where everything is kept
+    #[arg(long, env = "MAINSTEM_DATA_DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Address of the Kafka listener [default: 127.0.0.1:9092]
+    #[arg(long)]
+    pub listen: Option<SocketAddr>,
+    /// Address of the schema registry [default: 127.0.0.1:8081]
+    #[arg(long)]
+    pub registry_listen: Option<SocketAddr>,
+    /// Address of Connect's REST API
+    #[arg(long, default_value = "127.0.0.1:8083")]
+    pub connect_listen: SocketAddr,
+    /// Address of metrics and health [default: 127.0.0.1:9644]
+    #[arg(long)]
+    pub admin_listen: Option<SocketAddr>,
+    /// When acks=all is answered: after the sync (commit) or after the page cache (os)
+    #[arg(long, value_enum)]
+    pub flush: Option<Flush>,
+    /// Threads that serve partitions [default: one per core]
+    #[arg(long)]
+    pub shards: Option<u16>,
+    /// Folder with connector components (*.wasm)
+    #[arg(long, env = "MAINSTEM_PLUGINS")]
+    pub plugins: Option<PathBuf>,
+    /// Folder that file connectors may use; may be given several times, none by default
+    #[arg(long = "connect-files", value_name = "DIR")]
+    pub connect_files: Vec<PathBuf>,
+    /// Run the broker and the registry without Connect
+    #[arg(long)]
+    pub no_connect: bool,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub enum Flush {
+    /// A record is on the disk before it is acknowledged or visible
+    Commit,
+    /// A record is in the page cache; a power cut may lose it
+    Os,
+}
+
+#[derive(Subcommand)]
+pub enum TopicCommand {
+    /// Create a topic
+    Create {
+        name: String,
+        /// Number of partitions; -1 takes the broker's default
+        #[arg(long, short = 'p', default_value_t = -1)]
+        partitions: i32,
+        /// Copies of each partition; -1 takes the broker's default
+        #[arg(long, short = 'r', default_value_t = -1)]
+        replication_factor: i16,
+        /// A topic configuration, name=value; may be given several times
+        #[arg(long = "config", short = 'c', value_name = "NAME=VALUE")]
+        configs: Vec<String>,
+        #[command(flatten)]
+        cluster: Cluster,
+    },
+    /// List topics
+    List {
+        /// Internal topics too
+        #[arg(long)]
+        internal: bool,
+        #[command(flatten)]
+        cluster: Cluster,
+    },
+    /// Show partitions, leaders, offsets and configuration of a topic
+    Describe {
+        name: String,
+        #[command(flatten)]
+        cluster: Cluster,
+    },
+    /// Delete topics
+    Delete {
+        #[arg(required = true)]
+        names: Vec<String>,
+        #[command(flatten)]
+        cluster: Cluster,
+    },
+}
+
+#[derive(Args)]
+pub struct ProduceArguments {
+    pub topic: String,
+    /// Text between key and value; without it, lines are values
+    #[arg(long, short = 'K')]
+    pub key_delimiter: Option<String>,
+    /// Read this file instead of standard input
+    #[arg(long)]
+    pub file: Option<PathBuf>,
+    /// Compress batches
+    #[arg(long, short = 'z', value_enum, default_value_t = Codec::None)]
+    pub compression: Codec,
+    /// Write all lines in one transaction under this id
+    #[arg(long)]
+    pub transactional_id: Option<String>,
+    #[command(flatten)]
+    pub cluster: Cluster,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Codec {
+    None,
+    Gzip,
+    Snappy,
+    Lz4,
+    Zstd,
+}
+
+#[derive(Args)]
+pub struct ConsumeArguments {
+    pub topic: String,
+    /// Read as a member of this group, continue where it stands and commit
+    #[arg(long, short = 'g')]
+    pub group: Option<String>,
+    /// Where to begin when there is no committed offset
+    #[arg(long, value_enum, default_value_t = From::Beginning)]
+    pub from: From,
+    /// Stop at the end of what was there when the command began
+    #[arg(long, short = 'e')]
+    pub exit: bool,
+    /// Stop after so many records
+    #[arg(long, short = 'n')]
+    pub count: Option<u64>,
+    /// Records of open and aborted transactions too
+    #[arg(long)]
+    pub read_uncommitted: bool,
+    /// Schema registry with which Avro values are decoded
+    #[arg(long, env = "MAINSTEM_REGISTRY")]
+    pub registry: Option<String>,
+    #[command(flatten)]
+    pub cluster: Cluster,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum From {
+    Beginning,
+    End,
+}
+
+#[derive(Subcommand)]
+pub enum GroupCommand {
+    /// List groups with their states
+    List {
+        #[command(flatten)]
+        cluster: Cluster,
+    },
+    /// Show members, committed offsets and lag of a group
+    Describe {
+        group: String,
+        #[command(flatten)]
+        cluster: Cluster,
+    },
+}
+
+/// Where the schema registry is.
+#[derive(Args, Clone)]
+pub struct Registry {
+    /// Address of the schema registry
+    #[arg(long, env = "MAINSTEM_REGISTRY", default_value = "http://127.0.0.1:8081")]
+    pub registry: String,
+}
+
+#[derive(Subcommand)]
+pub enum SchemaCommand {
+    /// List subjects
+    Subjects {
+        #[command(flatten)]
+        registry: Registry,
+    },
+    /// Print a schema of a subject
+    Get {
+        subject: String,
+        /// A version number or `latest`
+        #[arg(default_value = "latest")]
+        version: String,
+        #[command(flatten)]
+        registry: Registry,
+    },
+    /// Register the schema in a file under a subject
+    Register {
+        subject: String,
+        file: PathBuf,
+        #[command(flatten)]
+        registry: Registry,
+    },
+    /// Check the schema in a file against the latest one of a subject
+    Check {
+        subject: String,
+        file: PathBuf,
+        #[command(flatten)]
+        registry: Registry,
+    },
+    /// Delete a subject
+    Delete {
+        subject: String,
+        /// Forget its versions too; the subject must have been deleted before
+        #[arg(long)]
+        permanent: bool,
+        #[command(flatten)]
+        registry: Registry,
+    },
+    /// Show or set the compatibility level, of a subject or of all
+    Config {
+        subject: Option<String>,
+        #[arg(long)]
+        set: Option<String>,
+        #[command(flatten)]
+        registry: Registry,
+    },
+}
+
+/// Where Connect is.
+#[derive(Args, Clone)]
+pub struct Connect {
+    /// Address of Connect's REST API
+    #[arg(long, env = "MAINSTEM_CONNECT", default_value = "http://127.0.0.1:8083")]
+    pub connect: String,
+}
+
+#[derive(Subcommand)]
+pub enum ConnectorCommand {
+    /// List connectors and their states
+    List {
+        #[command(flatten)]
+        connect: Connect,
+    },
+    /// List the plugins that can be deployed
+    Plugins {
+        #[command(flatten)]
+        connect: Connect,
+    },
+    /// Create a connector, or change its configuration, from a JSON file
+    Apply {
+        name: String,
+        file: PathBuf,
+        #[command(flatten)]
+        connect: Connect,
+    },
+    /// Show a connector, its tasks and their errors
+    Status {
+        name: String,
+        #[command(flatten)]
+        connect: Connect,
+    },
+    /// Restart a connector and its tasks
+    Restart {
+        name: String,
+        #[command(flatten)]
+        connect: Connect,
+    },
+    /// Remove a connector; its topics stay
+    Delete {
+        name: String,
+        #[command(flatten)]
+        connect: Connect,
+    },
+}

@@ -1,0 +1,86 @@
+//! The real `mainstem` process in a test: started on free ports with a directory of its own, killed with SIGKILL,
+//! started again on the same ports and the same data.
+//!
+//! The binary is the one that `make test` has built beside the tests.
+
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// How long a start may take before the test gives up.
+const START_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A broker process; dropped, it is killed and its data removed.
+pub struct Broker {
+    child: Option<Child>,
+    directory: tempfile::TempDir,
+    listen: SocketAddr,
+    extra: Vec<String>,
+}
+
+/// The binary beside this test's executable.
+pub fn binary() -> PathBuf {
+    let test = std::env::current_exe().expect("the path of the test");
+    let folder = test.parent().and_then(Path::parent).expect("target/<profile>/deps/<test>");
+    let binary = folder.join("mainstem");
+    assert!(binary.exists(), "{} is missing: run `make test`", binary.display());
+    binary
+}
+
+/// A port that was free a moment ago.
+pub fn free_port() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("bind a free port");
+    listener.local_addr().expect("the address of a bound socket")
+}
+
+impl Broker {
+    /// Starts a broker without Connect; `extra` are more arguments of `mainstem serve`.
+    pub fn start(extra: &[&str]) -> Broker {
+        let mut broker = Broker {
+            child: None,
+            directory: tempfile::tempdir().expect("a temporary directory"),
+            listen: free_port(),
+            extra: extra.iter().map(|text| (*text).to_owned()).collect(),
+        };
+        broker.restart();
+        broker
+    }
+
+    /// Where clients connect, before and after a restart.
+    pub fn bootstrap(&self) -> String {
+        self.listen.to_string()
+    }
+
+    /// SIGKILL: no handler runs, nothing is closed.
+    pub fn kill(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            child.kill().expect("kill the broker");
+            child.wait().expect("reap the broker");
+        }
+    }
+
+    /// Starts the process and waits until it accepts connections.
+    pub fn restart(&mut self) {
+        self.kill();
+        let mut command = Command::new(binary());
+        command.arg("serve").arg("--no-connect").arg("--data-dir").arg(self.directory.path());
+        command.arg("--listen").arg(self.bootstrap());
+        command.args(["--registry-listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
+        let child = command.args(&self.extra).stdin(Stdio::null()).stdout(Stdio::null()).spawn();
+        self.child = Some(child.expect("start the broker"));
+        let started = Instant::now();
+        while TcpStream::connect(self.listen).is_err() {
+            assert!(started.elapsed() < START_TIMEOUT, "the broker does not listen");
+            let exited = self.child.as_mut().and_then(|child| child.try_wait().ok().flatten());
+            assert!(exited.is_none(), "the broker ended: {exited:?}");
+            std::thread::yield_now();
+        }
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
