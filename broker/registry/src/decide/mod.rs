@@ -75,7 +75,7 @@ impl Registry {
     fn answer(&self, question: Command) -> Reply {
         match question {
             Command::Subjects { prefix, deleted } => Ok(self.show_subjects(&prefix, deleted)),
-            Command::Versions { subject, deleted } => self.show_versions(subject, deleted),
+            Command::Versions { subject, deleted } => self.show_versions(&subject, deleted),
             Command::SchemaByVersion { subject, version, deleted } => {
                 self.show_version(&subject, &version, deleted)
             }

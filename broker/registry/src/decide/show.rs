@@ -18,8 +18,8 @@ impl Registry {
         Response::Subjects(names.collect())
     }
 
-    pub(super) fn show_versions(&self, subject: String, deleted: Deleted) -> Reply {
-        let entry = self.subjects.get(&subject).ok_or(RegistryError::SubjectNotFound(subject))?;
+    pub(super) fn show_versions(&self, subject: &str, deleted: Deleted) -> Reply {
+        let entry = self.subject(subject, deleted)?;
         let versions: Vec<Version> = entry.select(deleted).map(|(version, _)| version).collect();
         Ok(Response::Versions(versions))
     }
