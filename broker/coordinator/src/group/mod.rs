@@ -1,0 +1,36 @@
+//! Consumer groups of the classic protocol, and the offsets that they commit.
+//!
+//! # Words
+//!
+//! - A **group** is a name under which members share work. Its **generation** counts the finished
+//!   joins; its **leader** is the member that computes the assignment.
+//! - A **dynamic** member is known by its member id alone; a **static** one keeps its place through
+//!   restarts by its group instance id.
+//! - A **committed offset** is a position per group and partition. A **pending** one was committed
+//!   inside a transaction and waits for the transaction's marker.
+//!
+//! # Invariants
+//!
+//! - Every request is answered exactly once, even when its group disappears.
+//! - A generation never goes back while the group is known; an assignment is handed out only after
+//!   it is in the log.
+//! - What a reader can see (offsets, stable groups) is what a replay of the log gives.
+//! - A pending offset is visible to nobody; a reader who asks for stable offsets is told
+//!   `UNSTABLE_OFFSET_COMMIT` while one exists for its partition.
+//!
+//! # The machine, by file
+//!
+//! `state` and `member` are a group's data; `join`, `rebalance`, `sync`, `heartbeat` and `leave`
+//! move it; `offsets` is the table of offsets, `commit` and `fetch` its doors; `admin` describes,
+//! lists and deletes; `record` is the layout in the log; `append` finishes what waited for the log
+//! and `load` rebuilds from it; `expiry` forgets.
+//!
+//! Deliberately absent: groups of the consumer, share and streams protocols.
+
+mod config;
+mod coordinator;
+mod request;
+
+pub use config::GroupConfig;
+pub use coordinator::GroupCoordinator;
+pub use request::{GroupEffect, GroupRequest, GroupResponse, TopicDirectory};
