@@ -14,9 +14,17 @@
 //! means.
 
 pub mod codec;
+pub mod compression;
+pub mod consumer_protocol;
 pub mod error_code;
+pub mod frame;
 pub mod ids;
 pub mod messages;
+pub mod partitioner;
+pub mod record;
+
+#[cfg(test)]
+mod tests;
 
 pub use codec::{Data, DecodeError, EncodeError, Message, Reader, RecordsRef, Request, Writer};
 pub use error_code::ErrorCode;

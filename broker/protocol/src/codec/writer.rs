@@ -16,9 +16,13 @@ const SHARED_SIZE_MIN: usize = 4096;
 pub struct Writer {
     /// What was written since the last segment was closed.
     buffer: BytesMut,
+    /// The first segment of a frame: it stays writable until the length in front is known.
+    head: Option<BytesMut>,
+    /// The segments after `head`.
     segments: Vec<Segment>,
-    /// The number of bytes in `segments`.
+    /// The number of bytes in `head` and `segments`.
     closed: usize,
+    framed: bool,
 }
 
 impl Writer {
@@ -31,6 +35,13 @@ impl Writer {
         Writer { buffer: BytesMut::with_capacity(size_bytes), ..Writer::default() }
     }
 
+    /// A writer of a frame: room for its length is kept in front.
+    pub fn framed() -> Writer {
+        let mut writer = Writer { framed: true, ..Writer::with_capacity(256) };
+        writer.i32(0);
+        writer
+    }
+
     /// The number of bytes written so far, those of external segments included.
     pub fn len(&self) -> usize {
         self.closed + self.buffer.len()
@@ -41,22 +52,28 @@ impl Writer {
         self.len() == 0
     }
 
-    /// The message as a list of segments.
-    pub fn into_segments(mut self) -> Vec<Segment> {
+    /// The message as a list of segments; a frame begins with its length.
+    pub fn into_segments(mut self) -> Result<Vec<Segment>, EncodeError> {
         self.close_buffer();
-        self.segments
+        let Some(mut head) = self.head else { return Ok(self.segments) };
+        set_length(&mut head, self.closed)?;
+        self.segments.insert(0, Segment::Bytes(head.freeze()));
+        Ok(self.segments)
     }
 
     /// The message in one piece. Fails when a part of it lies in a file.
     pub fn into_bytes(mut self) -> Result<Bytes, EncodeError> {
-        if self.segments.is_empty() {
+        if self.closed == 0 {
+            if self.framed {
+                let length = self.buffer.len();
+                set_length(&mut self.buffer, length)?;
+            }
             return Ok(self.buffer.freeze());
         }
-        self.close_buffer();
-        let mut whole = BytesMut::with_capacity(self.closed);
-        for segment in &self.segments {
+        let mut whole = BytesMut::with_capacity(self.len());
+        for segment in self.into_segments()? {
             match segment {
-                Segment::Bytes(bytes) => whole.extend_from_slice(bytes),
+                Segment::Bytes(bytes) => whole.extend_from_slice(&bytes),
                 Segment::External { .. } => return Err(EncodeError::ExternalSegment),
             }
         }
@@ -64,9 +81,15 @@ impl Writer {
     }
 
     fn close_buffer(&mut self) {
-        if !self.buffer.is_empty() {
-            let bytes = self.buffer.split().freeze();
-            self.push(Segment::Bytes(bytes));
+        if self.buffer.is_empty() {
+            return;
+        }
+        let buffer = self.buffer.split();
+        if self.framed && self.head.is_none() {
+            self.closed += buffer.len();
+            self.head = Some(buffer);
+        } else {
+            self.push(Segment::Bytes(buffer.freeze()));
         }
     }
 
@@ -89,6 +112,15 @@ impl Writer {
             self.push(Segment::Bytes(bytes.clone()));
         }
     }
+}
+
+/// Fills in the length of a frame, which does not count its own four bytes.
+fn set_length(head: &mut BytesMut, total: usize) -> Result<(), EncodeError> {
+    let length = total - 4;
+    let limit = i32::MAX as usize;
+    let wide = i32::try_from(length).map_err(|_| EncodeError::TooLong { length, limit })?;
+    head[..4].copy_from_slice(&wide.to_be_bytes());
+    Ok(())
 }
 
 /// Fixed-size values, all big-endian.

@@ -1,0 +1,157 @@
+//! The four compressions of record batches, as Kafka's clients frame them.
+//!
+//! | codec  | framing |
+//! |--------|---------|
+//! | gzip   | plain; several members may follow one another |
+//! | snappy | blocks in the frame of the xerial library; a bare block is read too |
+//! | lz4    | LZ4 frame of independent 64 KiB blocks without checksums |
+//! | zstd   | plain frame, without the size of the contents |
+//!
+//! Invariant: no decompressor writes more than the cap it was given, whatever the input says
+//! about itself.
+
+mod snappy;
+
+use bytes::Bytes;
+use std::io::{self, Read, Write};
+use std::str::FromStr;
+
+/// How the records of a batch are compressed; the number is that in the batch attributes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum Compression {
+    #[default]
+    None = 0,
+    Gzip = 1,
+    Snappy = 2,
+    Lz4 = 3,
+    Zstd = 4,
+}
+
+/// Why bytes could not be compressed or decompressed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CompressionError {
+    /// The bytes are not what the codec writes. Refuse them.
+    #[error("{codec} data are corrupt: {reason}")]
+    Corrupt { codec: &'static str, reason: String },
+
+    /// The contents are larger than allowed. Refuse them: this is how a bomb looks.
+    #[error("{codec} data hold more than {cap} bytes")]
+    TooLarge { codec: &'static str, cap: usize },
+
+    /// No codec has this number. Refuse the bytes.
+    #[error("compression type {id} is unknown")]
+    UnknownCodec { id: u8 },
+}
+
+impl Compression {
+    /// Every codec, in the order of the numbers.
+    pub const ALL: [Compression; 5] = [
+        Compression::None,
+        Compression::Gzip,
+        Compression::Snappy,
+        Compression::Lz4,
+        Compression::Zstd,
+    ];
+
+    /// The codec of a number.
+    pub fn from_id(id: u8) -> Result<Compression, CompressionError> {
+        let known = Compression::ALL.get(usize::from(id));
+        known.copied().ok_or(CompressionError::UnknownCodec { id })
+    }
+
+    /// The name in configurations.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Compression::None => "none",
+            Compression::Gzip => "gzip",
+            Compression::Snappy => "snappy",
+            Compression::Lz4 => "lz4",
+            Compression::Zstd => "zstd",
+        }
+    }
+}
+
+/// The text names no codec.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a compression: expected none, gzip, snappy, lz4 or zstd")]
+pub struct ParseCompressionError;
+
+impl FromStr for Compression {
+    type Err = ParseCompressionError;
+
+    fn from_str(text: &str) -> Result<Compression, ParseCompressionError> {
+        let known = Compression::ALL.into_iter().find(|codec| codec.name() == text);
+        known.ok_or(ParseCompressionError)
+    }
+}
+
+/// Compresses `data`.
+pub fn compress(codec: Compression, data: &[u8]) -> Result<Bytes, CompressionError> {
+    let failed = |error: io::Error| corrupt(codec, &error);
+    let out = match codec {
+        Compression::None => data.to_vec(),
+        Compression::Gzip => {
+            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), Default::default());
+            encoder.write_all(data).and_then(|()| encoder.finish()).map_err(failed)?
+        }
+        Compression::Snappy => snappy::compress(data)?,
+        Compression::Lz4 => {
+            let info = lz4_flex::frame::FrameInfo::new()
+                .block_size(lz4_flex::frame::BlockSize::Max64KB)
+                .block_mode(lz4_flex::frame::BlockMode::Independent);
+            let mut encoder = lz4_flex::frame::FrameEncoder::with_frame_info(info, Vec::new());
+            encoder.write_all(data).map_err(failed)?;
+            encoder.finish().map_err(|error| corrupt(codec, &error))?
+        }
+        Compression::Zstd => {
+            let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), 0).map_err(failed)?;
+            encoder.write_all(data).and_then(|()| encoder.finish()).map_err(failed)?
+        }
+    };
+    Ok(Bytes::from(out))
+}
+
+/// Decompresses `data` into at most `cap` bytes.
+pub fn decompress(codec: Compression, data: &[u8], cap: usize) -> Result<Bytes, CompressionError> {
+    match codec {
+        Compression::None if data.len() > cap => Err(too_large(codec, cap)),
+        Compression::None => Ok(Bytes::copy_from_slice(data)),
+        Compression::Gzip => {
+            read_capped(codec, flate2::bufread::MultiGzDecoder::new(data), data.len(), cap)
+        }
+        Compression::Snappy => snappy::decompress(data, cap).map(Bytes::from),
+        Compression::Lz4 => {
+            read_capped(codec, lz4_flex::frame::FrameDecoder::new(data), data.len(), cap)
+        }
+        Compression::Zstd => {
+            let decoder = zstd::stream::read::Decoder::with_buffer(data);
+            read_capped(codec, decoder.map_err(|e| corrupt(codec, &e))?, data.len(), cap)
+        }
+    }
+}
+
+/// Reads a decompressor to its end, or fails once it yields more than `cap` bytes.
+fn read_capped(
+    codec: Compression,
+    decoder: impl Read,
+    size_compressed: usize,
+    cap: usize,
+) -> Result<Bytes, CompressionError> {
+    // Records shrink to about a third; a wrong guess costs only a reallocation.
+    let mut out = Vec::with_capacity(size_compressed.saturating_mul(3).min(cap));
+    let mut limited = decoder.take(cap as u64 + 1);
+    limited.read_to_end(&mut out).map_err(|error| corrupt(codec, &error))?;
+    if out.len() > cap {
+        return Err(too_large(codec, cap));
+    }
+    Ok(Bytes::from(out))
+}
+
+fn corrupt(codec: Compression, error: &dyn std::error::Error) -> CompressionError {
+    CompressionError::Corrupt { codec: codec.name(), reason: error.to_string() }
+}
+
+fn too_large(codec: Compression, cap: usize) -> CompressionError {
+    CompressionError::TooLarge { codec: codec.name(), cap }
+}
