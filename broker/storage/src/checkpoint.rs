@@ -1,0 +1,184 @@
+//! The small files beside the segments.
+//!
+//! `leader-epoch-checkpoint` and `partition.metadata` are Kafka's text files. `recovery-checkpoint` is
+//! ours: Kafka keeps recovery points and log starts of a whole directory in one file; a file per
+//! partition lets partitions be moved and forgotten alone.
+//!
+//! Layout of `recovery-checkpoint`: two slots of 128 bytes, each one line of text,
+//! `v0 recovery-point=<20 digits> log-start=<20 digits> turn=<20 digits> crc32c=<8 hex digits>`, the
+//! checksum being over what stands before ` crc32c`. The slot with the larger turn counts. Slots are
+//! written in place by turns, and the other one is not touched before this one is synced, so that one
+//! of them is always whole. A slot is written only after the data it speaks of was synced.
+
+use crate::error::StorageError;
+use crate::names::{PARTITION_METADATA, RECOVERY_CHECKPOINT};
+use mainstem_platform::{Disk, File, OpenMode, replace_file};
+use mainstem_protocol::ids::{LeaderEpoch, Offset, TopicId};
+use std::fmt::Write as _;
+use std::io;
+use std::path::Path;
+use std::str::FromStr;
+use std::sync::Arc;
+
+const SLOT_BYTES: usize = 128;
+
+/// What the file says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct RecoveryPoint {
+    /// Everything before is synced.
+    pub(crate) recovery_point: Offset,
+    /// Records before are deleted.
+    pub(crate) log_start: Offset,
+}
+
+/// The open file.
+#[derive(Debug)]
+pub(crate) struct RecoveryCheckpoint {
+    file: Arc<dyn File>,
+    value: RecoveryPoint,
+    turn: u64,
+    /// The slot of `turn` is not synced yet, so the other one must stay.
+    unsynced: bool,
+}
+
+impl RecoveryCheckpoint {
+    /// Opens or creates the file. Without a readable slot the answer is zero for both, which costs a
+    /// full scan and loses nothing.
+    pub(crate) fn open(disk: &dyn Disk, dir: &Path) -> Result<Self, StorageError> {
+        let path = dir.join(RECOVERY_CHECKPOINT);
+        let failed = || StorageError::disk("open", &path);
+        let file = disk.open(&path, OpenMode::OpenOrCreate).map_err(failed())?;
+        let mut bytes = [0; 2 * SLOT_BYTES];
+        let len = file.read_at(&mut bytes, 0).map_err(failed())?;
+        let (turn, value) = [&bytes[..SLOT_BYTES], &bytes[SLOT_BYTES..]]
+            .into_iter()
+            .filter(|_| len > 0)
+            .filter_map(parse_slot)
+            .max_by_key(|(turn, _)| *turn)
+            .unwrap_or((0, RecoveryPoint { recovery_point: Offset(0), log_start: Offset(0) }));
+        Ok(Self { file, value, turn, unsynced: false })
+    }
+
+    pub(crate) fn value(&self) -> RecoveryPoint {
+        self.value
+    }
+
+    /// Writes a new value; durable once `file` is synced and [`Self::synced`] was told.
+    pub(crate) fn write(&mut self, value: RecoveryPoint) -> io::Result<()> {
+        if value == self.value {
+            return Ok(());
+        }
+        if !self.unsynced {
+            self.turn += 1;
+        }
+        let mut line = format!(
+            "v0 recovery-point={:020} log-start={:020} turn={:020}",
+            value.recovery_point.0, value.log_start.0, self.turn
+        );
+        let crc = crc32c::crc32c(line.as_bytes());
+        // Writing into a String cannot fail.
+        let _ = write!(line, " crc32c={crc:08x}");
+        let mut slot = [b' '; SLOT_BYTES];
+        slot[..line.len()].copy_from_slice(line.as_bytes());
+        slot[SLOT_BYTES - 1] = b'\n';
+        self.file.write_at(&slot, self.turn % 2 * SLOT_BYTES as u64)?;
+        self.value = value;
+        self.unsynced = true;
+        Ok(())
+    }
+
+    pub(crate) fn unsynced_file(&self) -> Option<Arc<dyn File>> {
+        self.unsynced.then(|| self.file.clone())
+    }
+
+    pub(crate) fn synced(&mut self) {
+        self.unsynced = false;
+    }
+}
+
+fn parse_slot(slot: &[u8]) -> Option<(u64, RecoveryPoint)> {
+    let text = std::str::from_utf8(slot).ok()?.trim_end();
+    let (said, crc) = text.split_once(" crc32c=")?;
+    if u32::from_str_radix(crc, 16).ok()? != crc32c::crc32c(said.as_bytes()) {
+        return None;
+    }
+    let mut words = said.strip_prefix("v0 ")?.split(' ');
+    let mut number = |key: &str| -> Option<i64> {
+        words.next()?.strip_prefix(key)?.strip_prefix('=')?.parse().ok()
+    };
+    let recovery_point = Offset(number("recovery-point")?);
+    let log_start = Offset(number("log-start")?);
+    let turn = u64::try_from(number("turn")?).ok()?;
+    Some((turn, RecoveryPoint { recovery_point, log_start }))
+}
+
+/// The lines of `leader-epoch-checkpoint`: version 0, the count, then `<epoch> <start offset>`.
+pub(crate) fn format_epochs(entries: &[(LeaderEpoch, Offset)]) -> String {
+    let mut text = format!("0\n{}\n", entries.len());
+    for (epoch, start) in entries {
+        let _ = writeln!(text, "{epoch} {start}");
+    }
+    text
+}
+
+/// `None` when the text is not whole and in order: the caller rebuilds the history from the log.
+pub(crate) fn parse_epochs(text: &str) -> Option<Vec<(LeaderEpoch, Offset)>> {
+    let mut lines = text.lines();
+    if lines.next()? != "0" {
+        return None;
+    }
+    let count: usize = lines.next()?.parse().ok()?;
+    let mut entries: Vec<(LeaderEpoch, Offset)> = Vec::new();
+    for line in lines {
+        let (epoch, start) = line.split_once(' ')?;
+        let entry = (LeaderEpoch(epoch.parse().ok()?), Offset(start.parse().ok()?));
+        if entries.last().is_some_and(|last| entry.0 <= last.0 || entry.1 < last.1) {
+            return None;
+        }
+        entries.push(entry);
+    }
+    (entries.len() == count).then_some(entries)
+}
+
+/// Writes `partition.metadata`, durably: it tells a directory of a deleted topic from one of a new
+/// topic with the same name.
+pub fn write_partition_metadata(
+    disk: &dyn Disk,
+    dir: &Path,
+    topic_id: TopicId,
+) -> Result<(), StorageError> {
+    let path = dir.join(PARTITION_METADATA);
+    disk.create_dir_all(dir).map_err(StorageError::disk("create", dir))?;
+    let text = format!("version: 0\ntopic_id: {topic_id}\n");
+    replace_file(disk, &path, text.as_bytes()).map_err(StorageError::disk("write", path))
+}
+
+/// Reads `partition.metadata`; `None` when there is none or it cannot be understood.
+pub fn read_partition_metadata(
+    disk: &dyn Disk,
+    dir: &Path,
+) -> Result<Option<TopicId>, StorageError> {
+    let path = dir.join(PARTITION_METADATA);
+    let Some(text) = read_text(disk, &path)? else { return Ok(None) };
+    let id = text.lines().find_map(|line| line.strip_prefix("topic_id: "));
+    Ok(id.and_then(|id| TopicId::from_str(id.trim()).ok()))
+}
+
+/// The content of a small text file; `None` when it is missing or not text.
+pub(crate) fn read_text(disk: &dyn Disk, path: &Path) -> Result<Option<String>, StorageError> {
+    /// No text file of ours comes near this size.
+    const TEXT_BYTES_MAX: u64 = 16 << 20;
+    let failed = || StorageError::disk("read", path);
+    let file = match disk.open(path, OpenMode::Read) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(failed()(error)),
+    };
+    let len = file.len().map_err(failed())?;
+    if len > TEXT_BYTES_MAX {
+        return Ok(None);
+    }
+    let mut bytes = vec![0; len as usize];
+    file.read_exact_at(&mut bytes, 0).map_err(failed())?;
+    Ok(String::from_utf8(bytes).ok())
+}

@@ -1,0 +1,244 @@
+//! Writing: judge, stamp, write once, then note.
+//!
+//! Order matters. Everything that can be refused is refused before the first byte is written; the
+//! tables learn of a batch only after its bytes are in the file. A batch is stored as it came, except
+//! for the base offset and the leader epoch, which its checksum leaves out, and the timestamp when the
+//! topic says so.
+//!
+//! A full disk refuses the append and leaves the log usable: what was half written lies past the
+//! segment's size and is overwritten. Any other failed write fails the log for good.
+
+use super::Log;
+use super::replay::note_batch;
+use crate::config::TimestampType;
+use crate::error::AppendError;
+use crate::header::BatchHeader;
+use crate::producer::Verdict;
+use crate::segment::Segment;
+use crate::slice::{Appended, Marker, Origin};
+use crate::validate::check_batches;
+use bytes::BytesMut;
+use mainstem_platform::Now;
+use mainstem_protocol::ids::{LeaderEpoch, Offset};
+use mainstem_protocol::record::{self, ControlRecord, marker_batch, patch};
+use std::io;
+
+impl Log {
+    /// Appends batches as one write. A client's batch that was here already is answered with its
+    /// first offsets and written no second time.
+    pub fn append(
+        &mut self,
+        now: Now,
+        batches: BytesMut,
+        leader_epoch: LeaderEpoch,
+        origin: Origin,
+    ) -> Result<Appended, AppendError> {
+        self.check_usable(leader_epoch)?;
+        let mut headers = std::mem::take(&mut self.headers);
+        let answer = self.append_checked(now, batches, leader_epoch, origin, &mut headers);
+        self.headers = headers;
+        answer
+    }
+
+    fn append_checked(
+        &mut self,
+        now: Now,
+        batches: BytesMut,
+        leader_epoch: LeaderEpoch,
+        origin: Origin,
+        headers: &mut Vec<BatchHeader>,
+    ) -> Result<Appended, AppendError> {
+        check_batches(&batches, &self.config, origin, now, headers)?;
+        for header in headers.iter().filter(|header| header.has_producer()) {
+            // A client's append is one batch, so a duplicate is all of it.
+            if let Verdict::Duplicate(memory) = self.producers.check_batch(header, origin)? {
+                let stamped = self.config.timestamp_type == TimestampType::LogAppendTime;
+                return Ok(Appended {
+                    base_offset: memory.first_offset(),
+                    last_offset: memory.last_offset,
+                    log_append_time_ms: if stamped { memory.timestamp_ms } else { -1 },
+                    log_start_offset: self.log_start,
+                    duplicate: true,
+                });
+            }
+        }
+        self.write(now, batches, leader_epoch, headers)
+    }
+
+    /// Writes the marker that ends a producer's transaction in this partition.
+    pub fn append_marker(
+        &mut self,
+        now: Now,
+        marker: Marker,
+        leader_epoch: LeaderEpoch,
+    ) -> Result<Appended, AppendError> {
+        self.check_usable(leader_epoch)?;
+        self.producers.check_marker(&marker)?;
+        let coordinator_epoch = marker.coordinator_epoch;
+        let record = if marker.commit {
+            ControlRecord::Commit { coordinator_epoch }
+        } else {
+            ControlRecord::Abort { coordinator_epoch }
+        };
+        let (id, epoch) = (marker.producer_id, marker.producer_epoch);
+        let batch = marker_batch(now.wall_ms, id, epoch, leader_epoch, record)
+            .map_err(|error| AppendError::InvalidRecord(error.to_string()))?;
+        let header = BatchHeader::read(&batch)
+            .map_err(|not| AppendError::InvalidRecord(format!("marker: {not:?}")))?;
+        self.write(now, BytesMut::from(batch), leader_epoch, &mut [header])
+    }
+
+    fn check_usable(&self, leader_epoch: LeaderEpoch) -> Result<(), AppendError> {
+        if let Some(reason) = &self.failed {
+            return Err(AppendError::DiskFailed(reason.clone()));
+        }
+        match self.epochs.latest() {
+            Some(current) if leader_epoch < current => {
+                Err(AppendError::StaleLeaderEpoch { epoch: leader_epoch, current })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Stamps and writes batches that nothing speaks against.
+    fn write(
+        &mut self,
+        now: Now,
+        mut batches: BytesMut,
+        leader_epoch: LeaderEpoch,
+        headers: &mut [BatchHeader],
+    ) -> Result<Appended, AppendError> {
+        let base_offset = self.next_offset;
+        let log_append_time_ms = match self.config.timestamp_type {
+            TimestampType::CreateTime => -1,
+            TimestampType::LogAppendTime => now.wall_ms,
+        };
+        let next_offset =
+            stamp(&mut batches, headers, base_offset, leader_epoch, log_append_time_ms);
+        let last_offset = next_offset.plus(-1);
+
+        let size = batches.len() as u64;
+        let segment = self.segments.last().expect("a log has an active segment");
+        if segment.must_roll(&self.config, size, last_offset, now.wall_ms) {
+            self.roll().map_err(|error| self.fail(&error))?;
+        }
+        if self.epochs.note(leader_epoch, base_offset)
+            && let Err(error) = self.write_epochs()
+        {
+            self.epochs.cut_at(base_offset);
+            return Err(self.fail(&error));
+        }
+        let segment = self.active();
+        if let Err(error) = segment.file.write_at(&batches, segment.size) {
+            // What is past the size is never read; cutting it only gives the room back.
+            let _ = segment.file.set_len(segment.size);
+            return Err(self.fail(&error));
+        }
+        self.note_written(&batches, headers, now)?;
+        self.next_offset = next_offset;
+        self.sync.note_appended(size);
+        Ok(Appended {
+            base_offset,
+            last_offset,
+            log_append_time_ms,
+            log_start_offset: self.log_start,
+            duplicate: false,
+        })
+    }
+
+    /// Indexes what was written and tells the tables.
+    fn note_written(
+        &mut self,
+        batches: &[u8],
+        headers: &[BatchHeader],
+        now: Now,
+    ) -> Result<(), AppendError> {
+        let mut from = 0;
+        for header in headers {
+            let batch = &batches[from..from + header.size];
+            from += header.size;
+            let aborted = note_batch(&mut self.producers, header, batch, now.wall_ms);
+            let disk = self.disk.clone();
+            let segment = self.segments.last_mut().expect("a log has an active segment");
+            segment.begun_ms.get_or_insert(now.wall_ms);
+            let mut noted = match segment.note_batch(header, &self.config) {
+                // An index is sparse: an entry that finds no room only makes lookups longer.
+                Err(error) if error.kind() == io::ErrorKind::StorageFull => Ok(()),
+                noted => noted,
+            };
+            if let Some(aborted) = aborted {
+                // This entry must not be missing: readers would see aborted records.
+                noted = noted.and_then(|()| segment.aborted.push(&*disk, aborted));
+            }
+            if let Err(error) = noted {
+                // The batch is in the file and its tables are not whole: the log must be reopened.
+                self.failed = Some(error.to_string());
+                return Err(AppendError::DiskFailed(error.to_string()));
+            }
+        }
+        Ok(())
+    }
+
+    fn fail(&mut self, error: &io::Error) -> AppendError {
+        if error.kind() == io::ErrorKind::StorageFull {
+            return AppendError::DiskFull;
+        }
+        self.failed = Some(error.to_string());
+        AppendError::DiskFailed(error.to_string())
+    }
+
+    /// Closes the active segment and begins the next one. Every step may be done again after a
+    /// failure, so a full disk leaves the log as it was.
+    pub(super) fn roll(&mut self) -> io::Result<()> {
+        let base = self.next_offset;
+        debug_assert!(self.active().base < base, "an empty segment is not rolled");
+        let (mut next, _) = Segment::open(&*self.disk, &self.dir, base).map_err(into_io)?;
+        next.make_active(&self.config)?;
+        self.write_snapshot()?;
+        let closed = self.active();
+        closed.make_closed()?;
+        let files: Vec<_> = closed.files().collect();
+        files.into_iter().for_each(|file| self.sync.note_file(file));
+        self.sync.note_names();
+        self.sync.note_closed();
+        self.segments.push(next);
+        Ok(())
+    }
+}
+
+/// Writes offsets, epoch and time into batches and their heads; the answer is the next offset.
+fn stamp(
+    batches: &mut [u8],
+    headers: &mut [BatchHeader],
+    base_offset: Offset,
+    leader_epoch: LeaderEpoch,
+    log_append_time_ms: i64,
+) -> Offset {
+    let mut next = base_offset;
+    let mut rest = batches;
+    for header in headers {
+        let (batch, after) = rest.split_at_mut(header.size);
+        rest = after;
+        header.base_offset = next;
+        header.leader_epoch = leader_epoch;
+        patch::set_base_offset(batch, next);
+        patch::set_leader_epoch(batch, leader_epoch);
+        if 0 <= log_append_time_ms {
+            patch::set_max_timestamp_log_append(batch, log_append_time_ms);
+            header.max_timestamp = log_append_time_ms;
+        } else if BatchHeader::read(batch).is_ok_and(|h| h.max_timestamp != header.max_timestamp) {
+            // The check found another one in the records.
+            let kind = record::TimestampType::CreateTime;
+            patch::set_max_timestamp(batch, kind, header.max_timestamp);
+        }
+        next = header.next_offset();
+    }
+    next
+}
+
+fn into_io(error: crate::error::StorageError) -> io::Error {
+    match error {
+        crate::error::StorageError::Disk { source, .. } => source,
+        corrupt => io::Error::other(corrupt),
+    }
+}

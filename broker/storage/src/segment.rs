@@ -1,0 +1,162 @@
+//! One segment: a file of batches, from its base offset on, with its indexes.
+//!
+//! Invariants:
+//! - Batches lie one after the other from position 0 to `size`, offsets grow. Compaction leaves gaps
+//!   in offsets, never in positions.
+//! - All offsets are within 2^31-1 of the base, all positions below 2^31-1.
+//! - `size` is the truth about where the next batch goes; bytes in the file after it are the rest of a
+//!   failed write and are overwritten.
+//! - An index entry is due once more than `index.interval.bytes` were written since the last one, and
+//!   names the batch that was written after that.
+
+use crate::config::LogConfig;
+use crate::error::StorageError;
+use crate::header::BatchHeader;
+use crate::index::{OffsetIndex, TimeIndex};
+use crate::names::{Kind, SegmentFile};
+use crate::scan::{HeaderScan, LOOKUP_BUFFER_BYTES, ScanError};
+use crate::transaction_index::TransactionIndex;
+use mainstem_platform::{Disk, File, OpenMode};
+use mainstem_protocol::ids::Offset;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// See the module's words.
+#[derive(Debug)]
+pub(crate) struct Segment {
+    pub(crate) base: Offset,
+    pub(crate) file: Arc<dyn File>,
+    pub(crate) size: u64,
+    pub(crate) offset_index: OffsetIndex,
+    pub(crate) time_index: TimeIndex,
+    pub(crate) aborted: TransactionIndex,
+    /// The largest timestamp and the last offset of the first batch that has it.
+    pub(crate) largest: Option<(i64, Offset)>,
+    /// When the first batch was written (or the segment opened), on the broker's clock.
+    pub(crate) begun_ms: Option<i64>,
+    bytes_since_entry: u64,
+}
+
+impl Segment {
+    /// Opens the files of a segment, creating those that are missing. The second answer is whether
+    /// the indexes look as if they belong to the log file.
+    pub(crate) fn open(
+        disk: &dyn Disk,
+        dir: &Path,
+        base: Offset,
+    ) -> Result<(Self, bool), StorageError> {
+        let path = |kind| SegmentFile::live(base, kind).path(dir);
+        let log = path(Kind::Log);
+        let file =
+            disk.open(&log, OpenMode::OpenOrCreate).map_err(StorageError::disk("open", &log))?;
+        let size = file.len().map_err(StorageError::disk("look at", &log))?;
+        let offset_index = OffsetIndex::open(disk, &path(Kind::OffsetIndex), base)?;
+        let time_index = TimeIndex::open(disk, &path(Kind::TimeIndex), base)?;
+        let (aborted, aborted_sane) =
+            TransactionIndex::open(disk, path(Kind::TransactionIndex), base)?;
+        let sane = aborted_sane && offset_index.is_sane(size) && time_index.is_sane();
+        let largest = if sane { time_index.last() } else { None };
+        let segment = Self {
+            base,
+            file,
+            size,
+            offset_index,
+            time_index,
+            aborted,
+            largest,
+            begun_ms: None,
+            bytes_since_entry: 0,
+        };
+        Ok((segment, sane))
+    }
+
+    /// Preallocates the indexes: batches are about to be appended.
+    pub(crate) fn make_active(&mut self, config: &LogConfig) -> io::Result<()> {
+        self.offset_index.grow(config.segment_index_bytes)?;
+        self.time_index.grow(config.segment_index_bytes)
+    }
+
+    /// Notes the largest timestamp and trims the indexes: no batch comes any more.
+    pub(crate) fn make_closed(&mut self) -> io::Result<()> {
+        if let Some((timestamp_ms, offset)) = self.largest {
+            self.time_index.push(timestamp_ms, offset)?;
+        }
+        self.offset_index.trim()?;
+        self.time_index.trim()
+    }
+
+    /// Whether a segment with these indexes must be rolled before `size` bytes up to `last` are added.
+    pub(crate) fn must_roll(&self, config: &LogConfig, size: u64, last: Offset, now: i64) -> bool {
+        if self.size == 0 {
+            return false;
+        }
+        let age_ms = self.begun_ms.map_or(0, |begun| now.saturating_sub(begun));
+        self.size + size > u64::from(config.segment_bytes)
+            || age_ms > config.segment_ms
+            || self.offset_index.is_full()
+            || self.time_index.is_full()
+            || last.0 - self.base.0 > i64::from(i32::MAX)
+    }
+
+    /// Notes a batch that has been written at the segment's end.
+    pub(crate) fn note_batch(
+        &mut self,
+        header: &BatchHeader,
+        config: &LogConfig,
+    ) -> io::Result<()> {
+        let position = self.size;
+        self.size += header.size as u64;
+        let last_offset = header.last_offset();
+        if self.largest.is_none_or(|(largest, _)| largest < header.max_timestamp) {
+            self.largest = Some((header.max_timestamp, last_offset));
+        }
+        let due = self.bytes_since_entry > u64::from(config.index_interval_bytes);
+        // A rebuild may meet more batches than a full index takes; what is not indexed is scanned.
+        if due && !self.offset_index.is_full() && !self.time_index.is_full() {
+            self.offset_index.push((last_offset.0 - self.base.0) as i32, position as u32)?;
+            if let Some((timestamp_ms, offset)) = self.largest {
+                self.time_index.push(timestamp_ms, offset)?;
+            }
+            self.bytes_since_entry = 0;
+        }
+        self.bytes_since_entry += header.size as u64;
+        Ok(())
+    }
+
+    /// Empties the indexes and takes the segment for empty, to note its batches again.
+    pub(crate) fn begin_rebuild(&mut self, config: &LogConfig) -> io::Result<()> {
+        self.offset_index.clear();
+        self.time_index.clear();
+        self.aborted.clear()?;
+        self.make_active(config)?;
+        self.size = 0;
+        self.largest = None;
+        self.bytes_since_entry = 0;
+        Ok(())
+    }
+
+    /// The first batch that holds `offset` or comes after it.
+    pub(crate) fn find(&self, offset: Offset) -> Result<Option<(u64, BatchHeader)>, ScanError> {
+        let from = u64::from(self.offset_index.position_before(offset));
+        let mut buffer = [0; LOOKUP_BUFFER_BYTES];
+        let mut scan = HeaderScan::new(&*self.file, from, self.size, &mut buffer);
+        while let Some((position, header)) = scan.step()? {
+            if offset <= header.last_offset() {
+                return Ok(Some((position, header)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// All files that a sync of this segment means.
+    pub(crate) fn files(&self) -> impl Iterator<Item = Arc<dyn File>> + '_ {
+        let indexes = [self.offset_index.file(), self.time_index.file(), &self.file];
+        indexes.into_iter().chain(self.aborted.file()).cloned()
+    }
+
+    /// The paths that the segment's files may have, the snapshot at its base included.
+    pub(crate) fn paths(base: Offset, dir: &Path) -> impl Iterator<Item = (Kind, PathBuf)> + '_ {
+        Kind::ALL.into_iter().map(move |kind| (kind, SegmentFile::live(base, kind).path(dir)))
+    }
+}
