@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use mainstem_protocol::compression::Compression;
+
 use crate::consumer::assignor::{Assignor, RangeAssignor};
 use crate::error::{ClientError, Result};
 
@@ -15,16 +17,6 @@ pub enum Acks {
     Leader,
     /// Nothing is asked and nothing is answered; offsets are unknown.
     None,
-}
-
-/// How record batches are compressed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Compression {
-    None,
-    Gzip,
-    Snappy,
-    Lz4,
-    Zstd,
 }
 
 /// Which records a consumer sees.

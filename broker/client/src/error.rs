@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use mainstem_protocol::ErrorCode;
+
 pub type Result<T, E = ClientError> = std::result::Result<T, E>;
 
 /// Why an operation did not succeed, sorted by what to do about it.
@@ -42,6 +44,19 @@ pub struct Cause {
     /// Kafka's error code; 0 when the reason is not an answer of a broker.
     pub code: i16,
     pub text: String,
+}
+
+impl Cause {
+    /// A broker's answer to `operation`.
+    pub(crate) fn of(operation: impl fmt::Display, code: ErrorCode) -> Self {
+        let text = format!("{operation}: {} ({})", code.message(), code.name());
+        Self { code: code.0, text }
+    }
+
+    /// A reason of our own.
+    pub(crate) fn text(text: impl Into<String>) -> Self {
+        Self { code: 0, text: text.into() }
+    }
 }
 
 impl fmt::Display for Cause {

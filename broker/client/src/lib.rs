@@ -21,6 +21,7 @@ mod consumer;
 mod core;
 mod error;
 mod limits;
+mod net;
 mod producer;
 mod records;
 
