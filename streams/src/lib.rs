@@ -1,1 +1,19 @@
 //! Streams, tables and windows over Kafka topics, exactly once.
+
+pub mod codec;
+mod dsl;
+mod error;
+mod operator;
+mod record;
+mod state;
+mod task;
+mod topology;
+
+pub use codec::{Codec, Data};
+pub use dsl::*;
+pub use error::StreamsError;
+pub use operator::{BadRecords, Counters, Ctx, Every, Processor};
+pub use record::*;
+pub use state::*;
+pub use task::*;
+pub use topology::*;

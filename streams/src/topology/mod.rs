@@ -1,0 +1,123 @@
+//! The topology: a graph of nodes and stores, cut into sub-topologies at repartition topics.
+//!
+//! Words:
+//! - A *node* is a source, a processor or a sink. Edges go from earlier to later nodes, so the
+//!   order of ids is a topological order.
+//! - A *store* belongs to all nodes that name it, which puts them into one sub-topology.
+//! - A *sub-topology* is what is connected by edges and stores; between sub-topologies records go
+//!   through repartition topics.
+//! - A *task* is one sub-topology at one partition number; it reads that partition of each of its
+//!   source topics.
+//!
+//! Names of internal topics are Kafka's: `<application>-<name>-repartition` and
+//! `<application>-<store>-changelog`.
+
+mod build;
+mod describe;
+mod graph;
+mod partitions;
+
+use std::collections::BTreeSet;
+
+pub(crate) use build::{SubTopology, build};
+pub(crate) use graph::{
+    Graph, Node, NodeId, Role, SchemaNeed, SinkSpec, SourceSpec, StoreSpec, TopicName, Wiring,
+    needs,
+};
+pub use graph::{Reset, StoreId};
+pub use partitions::PartitionCounts;
+
+/// A topology that passed all checks; run it with `App` or `TestDriver`.
+pub struct Topology {
+    pub(crate) graph: Graph,
+    pub(crate) subs: Vec<SubTopology>,
+}
+
+/// A topic with cleanup and a partition count that the application makes for itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InternalTopic {
+    pub name: String,
+    pub partitions: i32,
+    pub kind: InternalKind,
+}
+
+/// What an internal topic is for, which decides how it is cleaned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InternalKind {
+    /// Kept until it is consumed: never deleted by time.
+    Repartition,
+    /// The latest value per key.
+    Changelog,
+    /// The latest value per key, and nothing older than the windows can be.
+    WindowedChangelog { retention_ms: i64 },
+}
+
+impl Topology {
+    /// The topics from outside that must exist before the application runs.
+    pub fn external_topics(&self) -> BTreeSet<String> {
+        let sources = self.graph.nodes.iter().filter_map(Node::source);
+        sources.filter_map(|source| source.topic.external()).collect()
+    }
+
+    /// The internal topics of the application, given the counts of the external ones.
+    pub fn internal_topics(
+        &self,
+        application_id: &str,
+        counts: &PartitionCounts,
+    ) -> Vec<InternalTopic> {
+        let mut topics = Vec::new();
+        for node in &self.graph.nodes {
+            let Some(source) = node.source() else { continue };
+            if let TopicName::Repartition(_) = source.topic {
+                let name = source.topic.resolve(application_id);
+                let partitions = counts.topics.get(&name).copied().unwrap_or(1);
+                topics.push(InternalTopic { name, partitions, kind: InternalKind::Repartition });
+            }
+        }
+        for sub in &self.subs {
+            for id in &sub.stores {
+                let store = &self.graph.stores[id.0];
+                let kind = match store.retention_ms {
+                    Some(retention_ms) => InternalKind::WindowedChangelog { retention_ms },
+                    None => InternalKind::Changelog,
+                };
+                let name = store.changelog(application_id);
+                topics.push(InternalTopic { name, partitions: counts.tasks[sub.index], kind });
+            }
+        }
+        topics
+    }
+
+    /// The codecs that need a schema registry, each with the topic whose subject they use.
+    pub(crate) fn schema_needs(&self, application_id: &str) -> Vec<(String, SchemaNeed)> {
+        let mut needs = Vec::new();
+        for node in &self.graph.nodes {
+            let topic = match &node.role {
+                Role::Source(source) => source.topic.resolve(application_id),
+                Role::Sink(sink) => sink.topic.resolve(application_id),
+                Role::Processor => continue,
+            };
+            needs.extend(node.schemas.iter().map(|need| (topic.clone(), need.clone())));
+        }
+        for store in &self.graph.stores {
+            let topic = store.changelog(application_id);
+            needs.extend(store.schemas.iter().map(|need| (topic.clone(), need.clone())));
+        }
+        needs
+    }
+
+    /// The sub-topology that writes the repartition topic, by position.
+    pub(crate) fn writer_of(&self, topic: &TopicName) -> Option<usize> {
+        self.subs.iter().position(|sub| {
+            sub.nodes
+                .iter()
+                .any(|id| self.graph.nodes[id.0].sink().is_some_and(|s| &s.topic == topic))
+        })
+    }
+}
+
+impl std::fmt::Debug for Topology {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.describe())
+    }
+}
