@@ -1,4 +1,12 @@
 //! The tests of the codec: values from dice, bytes from Kafka, and bytes that lie.
 
+mod arbitrary;
+mod batches;
+mod compression;
 mod dice;
+mod differential;
+mod frames;
+mod meter;
+mod mutation;
+mod names;
 mod round_trip;

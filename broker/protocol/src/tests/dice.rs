@@ -1,7 +1,6 @@
-//! Random values from a seed, and the generated constructors that use them.
+//! Random values from a seed.
 
-use crate::codec::RecordsRef;
-use crate::{ErrorCode, TopicId};
+use crate::TopicId;
 use bytes::Bytes;
 
 /// A small generator of numbers (SplitMix64): the same seed yields the same values everywhere.
@@ -56,4 +55,19 @@ pub(super) trait Arbitrary {
     fn arbitrary(g: &mut Dice, version: i16) -> Self;
 }
 
-include!(concat!(env!("OUT_DIR"), "/arbitrary.rs"));
+/// Damages bytes in one of the ways in which lengths come to lie.
+pub(super) fn damage(g: &mut Dice, bytes: &[u8]) -> Bytes {
+    let mut damaged = bytes.to_vec();
+    for _ in 0..=g.below(3) {
+        let at = g.below(damaged.len() + 1);
+        match g.below(5) {
+            0 => damaged.truncate(at),
+            1 => damaged.insert(at, g.next() as u8),
+            // Fixed lengths become huge, or negative.
+            2 => damaged.iter_mut().skip(at).take(4).for_each(|byte| *byte = 0x7f),
+            3 => damaged.iter_mut().skip(at).take(4).for_each(|byte| *byte = 0xff),
+            _ => damaged.iter_mut().skip(at).take(1).for_each(|byte| *byte = g.next() as u8),
+        }
+    }
+    Bytes::from(damaged)
+}

@@ -1,0 +1,85 @@
+//! The four compressions: there and back, at the cap, and against data that lie.
+
+use super::dice::{Dice, damage};
+use crate::ErrorCode;
+use crate::compression::{Compression, CompressionError, compress, decompress};
+use crate::record::{BatchBuilder, BatchView, validate_deep};
+use bytes::Bytes;
+
+fn text(size: usize) -> Vec<u8> {
+    b"to be or not to be, ".iter().copied().cycle().take(size).collect()
+}
+
+#[test]
+fn data_come_back() {
+    let noise: Vec<u8> = {
+        let g = &mut Dice::new(1);
+        (0..200_000).map(|_| g.next() as u8).collect()
+    };
+    for codec in Compression::ALL {
+        for data in [text(0), text(1), text(32 * 1024), text(300_000), noise.clone()] {
+            let packed = compress(codec, &data).unwrap();
+            let back = decompress(codec, &packed, data.len());
+            assert_eq!(back, Ok(Bytes::from(data)), "{codec:?}");
+        }
+    }
+}
+
+#[test]
+fn a_bomb_is_an_invalid_record() {
+    let zeros = vec![0; 16 << 20];
+    for codec in Compression::ALL.into_iter().skip(1) {
+        let mut builder = BatchBuilder::new().compression(codec);
+        builder.push(0, None, Some(&zeros), &[]);
+        let bomb = builder.finish().unwrap();
+        let (view, _) = BatchView::parse(&bomb).unwrap();
+        let error = validate_deep(&view, 1 << 20).unwrap_err();
+        assert_eq!(error.error_code(), ErrorCode::INVALID_RECORD, "{codec:?}: {error}");
+        assert!(error.to_string().contains("more than 1048576 bytes"), "{codec:?}: {error}");
+    }
+}
+
+#[test]
+fn the_cap_is_exact() {
+    for codec in Compression::ALL {
+        let packed = compress(codec, &text(1000)).unwrap();
+        assert_eq!(decompress(codec, &packed, 1000).map(|b| b.len()), Ok(1000));
+        let error = decompress(codec, &packed, 999).unwrap_err();
+        assert_eq!(error, CompressionError::TooLarge { codec: codec.name(), cap: 999 });
+    }
+}
+
+#[test]
+fn a_bare_snappy_block_is_read() {
+    let packed = snap::raw::Encoder::new().compress_vec(&text(1000)).unwrap();
+    assert_eq!(decompress(Compression::Snappy, &packed, 2000), Ok(text(1000).into()));
+}
+
+#[test]
+fn members_of_gzip_follow_one_another() {
+    let one = compress(Compression::Gzip, &text(10)).unwrap();
+    let two = [one.clone(), one].concat();
+    let expected = [text(10), text(10)].concat();
+    assert_eq!(decompress(Compression::Gzip, &two, 100), Ok(expected.into()));
+}
+
+/// A snappy block that announces four gigabytes gets no memory for them.
+#[test]
+fn a_snappy_block_cannot_ask_for_memory() {
+    let block = [0xff, 0xff, 0xff, 0xff, 0x0f, 0x00];
+    let error = decompress(Compression::Snappy, &block, 1 << 20).unwrap_err();
+    assert_eq!(error, CompressionError::TooLarge { codec: "snappy", cap: 1 << 20 });
+}
+
+#[test]
+fn damaged_data_never_panic() {
+    for codec in Compression::ALL {
+        let packed = compress(codec, &text(2000)).unwrap();
+        for seed in 0..1000 {
+            let damaged = damage(&mut Dice::new(seed), &packed);
+            if let Ok(data) = decompress(codec, &damaged, 4096) {
+                assert!(data.len() <= 4096);
+            }
+        }
+    }
+}
