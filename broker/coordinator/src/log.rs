@@ -4,8 +4,8 @@
 //! machines. What the records mean is known only to `group::record` and `transaction::record`.
 
 use bytes::Bytes;
+use mainstem_protocol::ErrorCode;
 use mainstem_protocol::ids::{PartitionIndex, ProducerEpoch, ProducerId};
-use mainstem_protocol::{ErrorCode, ids};
 use std::sync::Arc;
 
 /// Where an answer goes. The owner chooses the number and gets it back with the answer; a machine
@@ -39,7 +39,7 @@ pub struct TopicPartition {
 
 impl TopicPartition {
     pub fn new(topic: &str, partition: i32) -> Self {
-        Self { topic: Arc::from(topic), partition: ids::PartitionIndex(partition) }
+        Self { topic: Arc::from(topic), partition: PartitionIndex(partition) }
     }
 }
 
@@ -64,8 +64,9 @@ pub struct ClientContext {
 /// modulo the number of partitions. Clients of ours and of others rely on it being the same.
 pub fn partition_for(key: &str, partitions: i32) -> PartitionIndex {
     assert!(partitions > 0, "an internal topic has at least one partition");
-    let hash =
-        key.encode_utf16().fold(0_i32, |hash, unit| hash.wrapping_mul(31).wrapping_add(unit.into()));
+    let hash = key
+        .encode_utf16()
+        .fold(0_i32, |hash, unit| hash.wrapping_mul(31).wrapping_add(unit.into()));
     PartitionIndex((hash & i32::MAX) % partitions)
 }
 

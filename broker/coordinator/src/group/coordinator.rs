@@ -1,36 +1,239 @@
-//! The group coordinator's public face.
-//!
-//! (The rules behind each method live in the sibling files; this file only names the doors.)
+//! The group coordinator: its state, its doors, and the small moves that every rule needs.
 
-use super::{GroupConfig, GroupEffect, GroupRequest, TopicDirectory};
-use crate::log::{AppendToken, ClientContext, ReplyTo};
-use mainstem_platform::{Instant, Now};
+use super::append::{PendingAppend, Then};
+use super::change::Change;
+use super::expiry::arm_retention;
+use super::join::JoinAttempt;
+use super::member::MemberId;
+use super::offsets::OffsetTable;
+use super::refuse::refuse;
+use super::state::Group;
+use super::{GroupConfig, GroupEffect, GroupRequest, GroupResponse, TopicDirectory};
+use crate::log::{AppendToken, ClientContext, ProducerIdAndEpoch, ReplyTo, partition_for};
+use crate::residency::Residency;
+use crate::timers::Timers;
+use mainstem_platform::{Instant, Now, Random, SeededRandom};
 use mainstem_protocol::ErrorCode;
-use mainstem_protocol::ids::{LeaderEpoch, Offset, PartitionIndex, ProducerId};
+use mainstem_protocol::ids::{LeaderEpoch, PartitionIndex};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+
+/// What may fall due. The order decides between equal times.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum GroupTimer {
+    /// A member has not sent a heartbeat for its session timeout.
+    Session(Arc<str>, MemberId),
+    /// An id that was given out has not been used to join.
+    PendingMember(Arc<str>, MemberId),
+    /// A join phase has lasted long enough.
+    Join(Arc<str>),
+    /// Members have not fetched their assignment.
+    Sync(Arc<str>),
+    /// Look for offsets that nobody has needed for long.
+    Retention,
+}
+
+impl GroupTimer {
+    pub(super) fn group(&self) -> Option<&Arc<str>> {
+        match self {
+            Self::Session(group, _) | Self::PendingMember(group, _) => Some(group),
+            Self::Join(group) | Self::Sync(group) => Some(group),
+            Self::Retention => None,
+        }
+    }
+}
+
+/// Groups and offsets of the partitions of `__consumer_offsets` that live on this broker.
+#[derive(Debug)]
+pub struct GroupCoordinator {
+    pub(super) config: GroupConfig,
+    pub(super) random: SeededRandom,
+    pub(super) residency: Residency,
+    pub(super) groups: BTreeMap<Arc<str>, Group>,
+    pub(super) offsets: OffsetTable,
+    pub(super) timers: Timers<GroupTimer>,
+    pub(super) appends: BTreeMap<AppendToken, PendingAppend>,
+    /// DeleteGroups requests that wait for more than one partition.
+    pub(super) deletions: BTreeMap<ReplyTo, super::admin::Deletion>,
+    effects: VecDeque<GroupEffect>,
+    next_token: u64,
+}
 
 impl GroupCoordinator {
     /// A coordinator that holds no partition yet. `seed` feeds the member ids.
-    pub fn new(config: GroupConfig, seed: u64) -> Self;
-    /// The partition of `__consumer_offsets` that holds `group_id`.
-    pub fn partition_of(&self, group_id: &str) -> PartitionIndex;
-    /// Takes a request; the answer leaves as `GroupEffect::Reply`, now or later.
-    pub fn handle_request(&mut self, now: Now, context: &ClientContext, topics: &dyn TopicDirectory, request: GroupRequest, to: ReplyTo);
-    /// The batch of `token` is past the high watermark at `Ok(base offset)`, or it is not.
-    pub fn handle_appended(&mut self, now: Now, token: AppendToken, result: Result<Offset, ErrorCode>);
-    /// A transaction's marker is in `__consumer_offsets-<partition>`, past the high watermark.
-    pub fn handle_marker(&mut self, now: Now, partition: PartitionIndex, producer_id: ProducerId, commit: bool);
-    /// Topics are gone: their offsets go too.
-    pub fn handle_topics_deleted(&mut self, now: Now, names: &[&str]);
-    /// The deadline has passed.
-    pub fn handle_timeout(&mut self, now: Now);
-    pub fn deadline(&self) -> Option<Instant>;
-    pub fn poll_effect(&mut self) -> Option<GroupEffect>;
+    pub fn new(config: GroupConfig, seed: u64) -> Self {
+        Self {
+            config,
+            random: SeededRandom::new(seed),
+            residency: Residency::default(),
+            groups: BTreeMap::new(),
+            offsets: OffsetTable::default(),
+            timers: Timers::new(),
+            appends: BTreeMap::new(),
+            deletions: BTreeMap::new(),
+            effects: VecDeque::new(),
+            next_token: 0,
+        }
+    }
 
-    pub fn begin_load(&mut self, partition: PartitionIndex, epoch: LeaderEpoch);
-    /// One record of the log, in order. `transaction` is the producer of a transactional batch.
-    pub fn load_record(&mut self, partition: PartitionIndex, offset: Offset, transaction: Option<ProducerId>, key: &[u8], value: Option<&[u8]>);
-    pub fn load_marker(&mut self, partition: PartitionIndex, producer_id: ProducerId, commit: bool);
-    pub fn finish_load(&mut self, now: Now, partition: PartitionIndex);
-    /// This broker does not lead the partition any more: forget it, answer all who wait.
-    pub fn resign(&mut self, partition: PartitionIndex);
+    /// The partition of `__consumer_offsets` that holds a group.
+    pub fn partition_of(&self, group_id: &str) -> PartitionIndex {
+        partition_for(group_id, self.config.offsets_partitions)
+    }
+
+    /// Takes a request; the answer leaves as [`GroupEffect::Reply`], now or later.
+    pub fn handle_request(
+        &mut self,
+        now: Now,
+        context: &ClientContext,
+        topics: &dyn TopicDirectory,
+        request: GroupRequest,
+        to: ReplyTo,
+    ) {
+        if let Err(code) = self.check_residency(&request) {
+            let response = refuse(&request, context.api_version, code);
+            return self.reply(to, response);
+        }
+        match request {
+            GroupRequest::JoinGroup(request) => {
+                self.join(&JoinAttempt { now, context, request: &request, to });
+            }
+            GroupRequest::SyncGroup(request) => self.sync(now, context, &request, to),
+            GroupRequest::Heartbeat(request) => self.heartbeat(now, &request, to),
+            GroupRequest::LeaveGroup(request) => self.leave(now, context, &request, to),
+            GroupRequest::DescribeGroups(request) => self.describe(context, &request, to),
+            GroupRequest::ListGroups(request) => self.list(&request, to),
+            GroupRequest::DeleteGroups(request) => self.delete(request, to),
+            GroupRequest::OffsetCommit(request) => {
+                self.offset_commit(now, context, topics, &request, to);
+            }
+            GroupRequest::OffsetFetch(request) => self.offset_fetch(context, topics, &request, to),
+            GroupRequest::TxnOffsetCommit(request) => {
+                self.txn_offset_commit(now, context, topics, &request, to);
+            }
+        }
+    }
+
+    /// Requests about one group are refused as a whole when its partition is not served here. The
+    /// others look at each group for themselves.
+    fn check_residency(&self, request: &GroupRequest) -> Result<(), ErrorCode> {
+        let (group, may_be_empty) = match request {
+            GroupRequest::JoinGroup(request) => (&request.group_id, false),
+            GroupRequest::SyncGroup(request) => (&request.group_id, false),
+            GroupRequest::Heartbeat(request) => (&request.group_id, false),
+            GroupRequest::LeaveGroup(request) => (&request.group_id, false),
+            // The empty name is a group for those who only keep offsets, since before there were
+            // groups.
+            GroupRequest::OffsetCommit(request) => (&request.group_id, true),
+            GroupRequest::TxnOffsetCommit(request) => (&request.group_id, false),
+            GroupRequest::ListGroups(_) => {
+                let loading = self.residency.any_loading();
+                let code = ErrorCode::COORDINATOR_LOAD_IN_PROGRESS;
+                return if loading { Err(code) } else { Ok(()) };
+            }
+            GroupRequest::DescribeGroups(_)
+            | GroupRequest::DeleteGroups(_)
+            | GroupRequest::OffsetFetch(_) => return Ok(()),
+        };
+        if group.is_empty() && !may_be_empty {
+            return Err(ErrorCode::INVALID_GROUP_ID);
+        }
+        self.residency.check(self.partition_of(group))
+    }
+
+    /// The deadline has passed (or not: then nothing happens).
+    pub fn handle_timeout(&mut self, now: Now) {
+        while let Some(timer) = self.timers.pop_due(now.instant) {
+            match timer {
+                GroupTimer::Session(group, member) => self.session_expired(now, &group, &member),
+                GroupTimer::PendingMember(group, member) => {
+                    self.pending_member_expired(now, &group, &member);
+                }
+                GroupTimer::Join(group) => self.join_time_is_up(now, &group),
+                GroupTimer::Sync(group) => self.sync_time_is_up(now, &group),
+                GroupTimer::Retention => self.expire_offsets(now),
+            }
+        }
+    }
+
+    /// When to call [`Self::handle_timeout`].
+    pub fn deadline(&self) -> Option<Instant> {
+        self.timers.next()
+    }
+
+    /// The next thing to do; `None` until the next event.
+    pub fn poll_effect(&mut self) -> Option<GroupEffect> {
+        self.effects.pop_front()
+    }
+
+    /// The partition's log will now be read through; `epoch` is its leader epoch.
+    pub fn begin_load(&mut self, partition: PartitionIndex, epoch: LeaderEpoch) {
+        self.forget(partition, ErrorCode::NOT_COORDINATOR);
+        self.residency.begin_load(partition, epoch);
+    }
+
+    /// The log was read to its end; from now on the partition is served.
+    pub fn finish_load(&mut self, now: Now, partition: PartitionIndex) {
+        assert!(
+            self.residency.finish_load(partition),
+            "a load is finished that was not begun: partition {partition}"
+        );
+        self.revive_members(now, partition);
+        arm_retention(self, now);
+    }
+
+    /// This broker does not lead the partition any more.
+    pub fn resign(&mut self, partition: PartitionIndex) {
+        self.forget(partition, ErrorCode::NOT_COORDINATOR);
+        self.residency.resign(partition);
+    }
+
+    pub(super) fn reply(&mut self, to: ReplyTo, response: GroupResponse) {
+        self.effects.push_back(GroupEffect::Reply { to, response });
+    }
+
+    pub(super) fn ask_for_reload(&mut self, partition: PartitionIndex) {
+        self.effects.push_back(GroupEffect::Reload { partition });
+    }
+
+    pub(super) fn retain_effects(&mut self, keep: impl Fn(&GroupEffect) -> bool) {
+        self.effects.retain(keep);
+    }
+
+    /// Sends changes to the log. `then` happens when their fate is known. All changes belong to one
+    /// partition of the log.
+    pub(super) fn append(
+        &mut self,
+        partition: PartitionIndex,
+        changes: Vec<Change>,
+        producer: Option<ProducerIdAndEpoch>,
+        then: Then,
+    ) -> Result<AppendToken, (ErrorCode, Then)> {
+        if self.config.appends_in_flight_max <= self.appends.len() {
+            return Err((ErrorCode::COORDINATOR_NOT_AVAILABLE, then));
+        }
+        let records = changes.iter().map(super::record::encode).collect::<Result<Vec<_>, _>>();
+        let Ok(records) = records else {
+            // Only a text longer than its length field can say does not encode.
+            return Err((ErrorCode::UNKNOWN_SERVER_ERROR, then));
+        };
+        let token = AppendToken(self.next_token);
+        self.next_token += 1;
+        self.effects.push_back(GroupEffect::Append { token, partition, records, producer });
+        self.appends.insert(token, PendingAppend { partition, changes, producer, then });
+        Ok(token)
+    }
+
+    /// A new member id: a name that people recognise, and a part that nobody guesses by chance.
+    pub(super) fn new_member_id(&mut self, prefix: &str) -> MemberId {
+        let (high, low) = (self.random.next_u64(), self.random.next_u64());
+        Arc::from(format!(
+            "{prefix}-{:08x}-{:04x}-4{:03x}-a{:03x}-{:012x}",
+            high >> 32,
+            high >> 16 & 0xFFFF,
+            high & 0xFFF,
+            low >> 48 & 0xFFF,
+            low & 0xFFFF_FFFF_FFFF
+        ))
+    }
 }

@@ -8,6 +8,7 @@
 //!   restarts by its group instance id.
 //! - A **committed offset** is a position per group and partition. A **pending** one was committed
 //!   inside a transaction and waits for the transaction's marker.
+//! - A **simple** group has offsets and no members ever.
 //!
 //! # Invariants
 //!
@@ -20,17 +21,39 @@
 //!
 //! # The machine, by file
 //!
-//! `state` and `member` are a group's data; `join`, `rebalance`, `sync`, `heartbeat` and `leave`
-//! move it; `offsets` is the table of offsets, `commit` and `fetch` its doors; `admin` describes,
-//! lists and deletes; `record` is the layout in the log; `append` finishes what waited for the log
-//! and `load` rebuilds from it; `expiry` forgets.
+//! `state` and `member` are a group's data; `join`, `static_member`, `rebalance`, `sync`,
+//! `heartbeat` and `leave` move it; `offsets` is the table of offsets, `commit` and `fetch` its
+//! doors; `admin` describes, lists and deletes; `change` and `record` are what goes to the log and
+//! in which layout; `append` finishes what waited for the log and `load` rebuilds from it; `expiry`
+//! forgets; `refuse` answers what cannot be served.
 //!
 //! Deliberately absent: groups of the consumer, share and streams protocols.
 
+mod admin;
+mod append;
+mod change;
+mod commit;
 mod config;
 mod coordinator;
+mod expiry;
+mod fetch;
+mod heartbeat;
+mod join;
+mod leave;
+mod load;
+mod member;
+mod offsets;
+mod rebalance;
+mod record;
+mod refuse;
 mod request;
+mod state;
+mod static_member;
+mod sync;
 
 pub use config::GroupConfig;
 pub use coordinator::GroupCoordinator;
 pub use request::{GroupEffect, GroupRequest, GroupResponse, TopicDirectory};
+
+#[cfg(test)]
+mod tests;

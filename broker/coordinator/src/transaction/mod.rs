@@ -1,11 +1,9 @@
 //! Transactional ids, their producers, and the two-step end of a transaction.
 
 mod config;
-mod coordinator;
 mod request;
 
 pub use config::TransactionConfig;
-pub use coordinator::TransactionCoordinator;
 pub use request::{
     MarkerToken, Markers, Participation, PartitionsInTransaction, TransactionEffect,
     TransactionRequest, TransactionResponse,
