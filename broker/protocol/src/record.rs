@@ -9,7 +9,7 @@
 //! | 12 | 4 | leader epoch of the broker that wrote it to its log | no |
 //! | 16 | 1 | magic, 2 | no |
 //! | 17 | 4 | CRC-32C of everything from byte 21 on | no |
-//! | 21 | 2 | attributes: bits 0-2 compression, 3 log append time, 4 transactional, 5 control, 6 delete horizon | yes |
+//! | 21 | 2 | attributes, see below | yes |
 //! | 23 | 4 | last offset delta | yes |
 //! | 27 | 8 | base timestamp, in ms | yes |
 //! | 35 | 8 | max timestamp, in ms | yes |
@@ -18,6 +18,9 @@
 //! | 53 | 4 | base sequence | yes |
 //! | 57 | 4 | record count | yes |
 //! | 61 |   | the records, compressed as a whole | yes |
+//!
+//! Attributes: bits 0-2 compression, 3 log append time, 4 transactional, 5 control, 6 delete
+//! horizon.
 //!
 //! A record is: length (varint), attributes (i8), timestamp delta (varlong), offset delta
 //! (varint), key length (varint, -1 for null), key, value length, value, header count (varint),

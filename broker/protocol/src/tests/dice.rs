@@ -21,7 +21,7 @@ impl Dice {
 
     /// True once in `sides` times.
     pub(super) fn chance(&mut self, sides: u64) -> bool {
-        self.next() % sides == 0
+        self.next().is_multiple_of(sides)
     }
 
     /// The length of an array: mostly short, sometimes empty.
