@@ -1,0 +1,198 @@
+//! The configuration of a server: the broker's settings and the shell's own.
+//!
+//! Settings have Kafka's property names where the meaning is the same. They come, later ones over
+//! earlier ones, from the defaults, a file (TOML, or Kafka's `.properties`), the environment
+//! (`MAINSTEM_NUM_PARTITIONS` is `num.partitions`) and overrides such as flags.
+//!
+//! Invariant: whatever is wrong is reported at once, each problem with its key and where the
+//! value came from. A key that nobody knows is a problem; a key of Kafka's that means nothing here
+//! is a warning.
+
+mod kafka_names;
+mod listener;
+mod source;
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::str::FromStr;
+use std::time::Duration;
+
+use mainstem_node::{ConfigProblem, ConfigProblems, NodeConfig};
+
+use source::{Given, Sources};
+
+/// Everything that a server needs to know.
+#[derive(Debug, Clone)]
+pub struct ServerConfig {
+    /// The broker's own settings. The advertised port 0 stands for the port that was bound.
+    pub node: NodeConfig,
+    /// Where Kafka clients connect; port 0 takes a free one.
+    pub kafka_listen: SocketAddr,
+    /// Where the schema registry answers, if it shall.
+    pub registry_listen: Option<SocketAddr>,
+    /// Where metrics and health are shown, if they shall be.
+    pub metrics_listen: Option<SocketAddr>,
+    /// Threads with an event loop; partitions and connections are spread over them.
+    pub shards: u16,
+    /// Connections of Kafka clients at one time; more are closed at once.
+    pub connections_max: usize,
+    /// A connection without traffic for this long is closed.
+    pub idle_timeout: Duration,
+    /// What was ignored, to be said in the log.
+    pub warnings: Vec<String>,
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        let local = |port| SocketAddr::from(([127, 0, 0, 1], port));
+        Self {
+            node: NodeConfig::default(),
+            kafka_listen: local(9092),
+            registry_listen: Some(local(8081)),
+            metrics_listen: Some(local(9644)),
+            shards: default_shards(),
+            connections_max: 10_000,
+            idle_timeout: Duration::from_secs(600),
+            warnings: Vec::new(),
+        }
+    }
+}
+
+/// One per core, few enough that an idle broker stays small.
+fn default_shards() -> u16 {
+    let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get());
+    u16::try_from(cores.min(16)).unwrap_or(1)
+}
+
+impl ServerConfig {
+    /// Reads the file, if there is one, the environment and the overrides.
+    pub fn load(
+        file: Option<&Path>,
+        environment: impl IntoIterator<Item = (String, String)>,
+        overrides: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, ConfigProblems> {
+        let mut sources = Sources::default();
+        if let Some(file) = file {
+            sources.add_file(file);
+        }
+        sources.add_environment(environment);
+        sources.add_overrides(overrides);
+        Self::from_sources(sources)
+    }
+
+    /// Reads properties alone.
+    pub fn from_properties(
+        properties: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, ConfigProblems> {
+        Self::load(None, [], properties)
+    }
+
+    fn from_sources(sources: Sources) -> Result<Self, ConfigProblems> {
+        let Sources { mut given, mut problems } = sources;
+        let mut config = Self::default();
+        kafka_names::translate(&mut given, &mut problems, &mut config.warnings);
+        config.read_listeners(&mut given, &mut problems);
+
+        let mut shell = Reader { given: &mut given, problems: &mut problems };
+        shell.number("shards", 1, 256, &mut config.shards);
+        shell.number("max.connections", 1, 1_000_000, &mut config.connections_max);
+        let mut idle_ms = 600_000_u64;
+        shell.number("connections.max.idle.ms", 1_000, u64::from(u32::MAX), &mut idle_ms);
+        config.idle_timeout = Duration::from_millis(idle_ms);
+
+        config.read_node(&given, &mut problems);
+        if problems.is_empty() { Ok(config) } else { Err(ConfigProblems(problems)) }
+    }
+
+    fn read_listeners(
+        &mut self,
+        given: &mut BTreeMap<String, Given>,
+        problems: &mut Vec<ConfigProblem>,
+    ) {
+        let mut reader = Reader { given, problems };
+        if let Some(address) = reader.parsed("listeners", listener::kafka_listener) {
+            self.kafka_listen = address;
+        }
+        if let Some(port) = reader.parsed("port", parse_number::<u16>) {
+            self.kafka_listen.set_port(port);
+        }
+        if let Some(address) = reader.parsed("registry.listener", listener::http_listener) {
+            self.registry_listen = address;
+        }
+        if let Some(address) = reader.parsed("metrics.listener", listener::http_listener) {
+            self.metrics_listen = address;
+        }
+        match reader.parsed("advertised.listeners", listener::advertised) {
+            Some((host, port)) => {
+                self.node.advertised_host = host;
+                self.node.advertised_port = port;
+            }
+            None => {
+                self.node.advertised_host = listener::own_name(self.kafka_listen.ip());
+                self.node.advertised_port = 0;
+            }
+        }
+    }
+
+    /// Hands everything that the shell has not taken to the broker's own table.
+    fn read_node(&mut self, given: &BTreeMap<String, Given>, problems: &mut Vec<ConfigProblem>) {
+        let properties: BTreeMap<String, String> =
+            given.iter().map(|(key, given)| (key.clone(), given.value.clone())).collect();
+        match NodeConfig::from_properties(&properties) {
+            Ok(node) => {
+                let advertised_host = std::mem::take(&mut self.node.advertised_host);
+                let advertised_port = self.node.advertised_port;
+                self.node = NodeConfig { advertised_host, advertised_port, ..node };
+            }
+            Err(found) => problems.extend(found.0.into_iter().map(|mut problem| {
+                if let Some(source) = given.get(&problem.key).and_then(|g| g.source.as_ref()) {
+                    problem.problem = format!("{} (from {source})", problem.problem);
+                }
+                problem
+            })),
+        }
+    }
+}
+
+/// Takes the shell's settings out of what was given.
+struct Reader<'a> {
+    given: &'a mut BTreeMap<String, Given>,
+    problems: &'a mut Vec<ConfigProblem>,
+}
+
+impl Reader<'_> {
+    fn parsed<T>(&mut self, key: &str, parse: impl Fn(&str) -> Result<T, String>) -> Option<T> {
+        let given = self.given.remove(key)?;
+        match parse(given.value.trim()) {
+            Ok(value) => Some(value),
+            Err(problem) => {
+                self.problems.push(given.problem(key, problem));
+                None
+            }
+        }
+    }
+
+    fn number<T>(&mut self, key: &str, least: T, most: T, target: &mut T)
+    where
+        T: FromStr + PartialOrd + Copy + std::fmt::Display,
+    {
+        let within = |text: &str| {
+            let number = parse_number::<T>(text)?;
+            if number < least || most < number {
+                return Err(format!("{number} is not between {least} and {most}"));
+            }
+            Ok(number)
+        };
+        if let Some(number) = self.parsed(key, within) {
+            *target = number;
+        }
+    }
+}
+
+fn parse_number<T: FromStr>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|_| format!("`{text}` is not a whole number in range"))
+}
+
+#[cfg(test)]
+mod tests;

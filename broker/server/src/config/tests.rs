@@ -1,0 +1,94 @@
+//! Configurations, good and bad, as a table.
+
+use std::fs;
+
+use super::*;
+
+fn load(text: &str, environment: &[(&str, &str)]) -> Result<ServerConfig, String> {
+    load_named("mainstem.toml", text, environment)
+}
+
+fn load_named(
+    name: &str,
+    text: &str,
+    environment: &[(&str, &str)],
+) -> Result<ServerConfig, String> {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join(name);
+    fs::write(&path, text).unwrap();
+    let environment = environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
+    let shown = path.display().to_string();
+    ServerConfig::load(Some(&path), environment, [])
+        .map_err(|problems| problems.to_string().replace(&shown, "FILE"))
+}
+
+#[test]
+fn kafkas_names_are_read_wherever_they_stand() {
+    let toml = "listeners = 'PLAINTEXT://127.0.0.1:7000'\nnum.partitions = 3\n\
+                [log]\ndirs = '/somewhere'\nretention.hours = 2\n\
+                [registry]\nlistener = 'off'";
+    let config = load(toml, &[("MAINSTEM_NUM_PARTITIONS", "5"), ("HOME", "/root")]).unwrap();
+    assert_eq!(config.kafka_listen.to_string(), "127.0.0.1:7000");
+    assert_eq!(config.node.num_partitions, 5);
+    assert_eq!(config.node.log_dir.to_str(), Some("/somewhere"));
+    let retention = config.node.topic_defaults.get("retention.ms");
+    assert_eq!(retention.map(String::as_str), Some("7200000"));
+    assert_eq!(config.registry_listen, None);
+    assert_eq!(config.node.advertised_host, "127.0.0.1");
+}
+
+#[test]
+fn a_server_properties_file_starts() {
+    let text = "# Kafka's own\nprocess.roles=broker,controller\nnode.id=7\n\
+                listeners=PLAINTEXT://127.0.0.1:7000\n\
+                advertised.listeners=PLAINTEXT://kafka.example:7001\n\
+                num.network.threads=3\nlog.dirs=/tmp/\\\n  logs\nlog.retention.hours=-1\n";
+    let config = load_named("server.properties", text, &[]).unwrap();
+    assert_eq!(config.node.node_id.0, 7);
+    assert_eq!(config.node.advertised_host, "kafka.example");
+    assert_eq!(config.node.advertised_port, 7001);
+    assert_eq!(config.node.log_dir.to_str(), Some("/tmp/logs"));
+    assert_eq!(config.warnings.len(), 2, "{:?}", config.warnings);
+}
+
+#[test]
+fn all_problems_are_said_at_once_with_their_keys() {
+    let toml = "listeners = 'SSL://x:1'\nshards = 0\nnum.partitions = 'many'\nno.such.key = 1\n\
+                log.dirs = ['/a', '/b']\nauto.create.topics.enable = 'perhaps'\n";
+    let problems = load(toml, &[("MAINSTEM_MAX_CONNECTIONS", "-5")]).unwrap_err();
+    for expected in [
+        "listeners: the protocol SSL is not PLAINTEXT (from FILE)",
+        "shards: 0 is not between 1 and 256 (from FILE)",
+        "num.partitions: `many` is not a whole number (from FILE)",
+        "no.such.key: no setting has this name (from FILE)",
+        "log.dirs: names more than one directory (from FILE)",
+        "auto.create.topics.enable: `perhaps` is neither true nor false (from FILE)",
+        "max.connections: `-5` is not a whole number in range (from MAINSTEM_MAX_CONNECTIONS)",
+    ] {
+        assert!(problems.lines().any(|line| line == expected), "{expected}\nin\n{problems}");
+    }
+    assert_eq!(problems.lines().count(), 7, "{problems}");
+}
+
+#[test]
+fn a_wrong_value_has_one_clear_problem() {
+    for (text, expected) in [
+        ("listeners = '127.0.0.1'", "listeners: `127.0.0.1` is not host:port (from FILE)"),
+        ("listeners = ':99999'", "listeners: `99999` is not a port (from FILE)"),
+        ("listeners = 'a:1,b:2'", "listeners: names more than one listener (from FILE)"),
+        ("advertised.listeners = ':9092'", "advertised.listeners: names no host (from FILE)"),
+        ("port = 70000", "port: `70000` is not a whole number in range (from FILE)"),
+        ("registry.listener = 'x'", "registry.listener: `x` is not host:port (from FILE)"),
+        (
+            "log.retention.hours = 'x'",
+            "log.retention.hours: `x` is not a whole number in range (from FILE)",
+        ),
+        ("broker.id = 1\nnode.id = 2", "broker.id: node.id is given too (from FILE)"),
+        ("list = [true]", "FILE: list: a list may hold texts and numbers only"),
+    ] {
+        assert_eq!(load(text, &[]).unwrap_err(), expected, "{text}");
+    }
+    assert!(load("a = = b", &[]).unwrap_err().starts_with("FILE: is no TOML"));
+    let missing = ServerConfig::load(Some(Path::new("/no/such/file")), [], []).unwrap_err();
+    assert!(missing.to_string().starts_with("/no/such/file: read the file"));
+}

@@ -1,0 +1,265 @@
+//! A whole server: its threads, its sockets, its beginning and its end.
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::mpsc::channel;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use mainstem_node::{Event, NodeConfig, ShardIndex};
+use mainstem_platform::Disk;
+use mainstem_platform::os::OsDisk;
+use parking_lot::Mutex;
+
+use crate::config::ServerConfig;
+use crate::connection::ConnectionLimits;
+use crate::disk_pool::{DiskPool, DiskThreads};
+use crate::error::ServerError;
+use crate::http::HttpThread;
+use crate::lock::DirectoryLock;
+use crate::shard::{self, Mail, Mailbox, ShardSeed};
+use crate::status::Status;
+
+/// How long a clean close may take before the server ends without it. Nothing acknowledged is
+/// lost then; the next start has more to read.
+const STOP_PATIENCE: Duration = Duration::from_secs(30);
+
+/// A running broker. Dropping it stops it cleanly.
+pub struct Server {
+    status: Arc<Status>,
+    mailboxes: Vec<Mailbox>,
+    /// Taken by the one who ends the server.
+    threads: Mutex<Option<Threads>>,
+    kafka_address: SocketAddr,
+    registry_address: Option<SocketAddr>,
+    metrics_address: Option<SocketAddr>,
+}
+
+struct Threads {
+    shards: Vec<JoinHandle<()>>,
+    disk: DiskThreads,
+    http: Option<HttpThread>,
+    _lock: DirectoryLock,
+}
+
+/// Asks a server to stop, from a signal handler or another thread.
+#[derive(Clone)]
+pub struct StopHandle {
+    status: Arc<Status>,
+    mailboxes: Vec<Mailbox>,
+}
+
+impl StopHandle {
+    /// Begins to stop; [`Server::wait`] comes back when it is done.
+    pub fn request_stop(&self) {
+        if self.status.begin_stopping() {
+            self.tell_all(|| Mail::Event(Event::Shutdown));
+        }
+    }
+
+    fn abandon(&self) {
+        self.status.begin_stopping();
+        self.tell_all(|| Mail::Abandon);
+    }
+
+    fn tell_all(&self, mail: impl Fn() -> Mail) {
+        for mailbox in &self.mailboxes {
+            mailbox.send(mail());
+        }
+    }
+}
+
+impl Server {
+    /// Starts a server. It answers when this returns.
+    pub fn start(config: ServerConfig) -> Result<Self, ServerError> {
+        let ServerConfig { mut node, warnings, .. } = config.clone();
+        for warning in warnings {
+            tracing::warn!("{warning}");
+        }
+        let problems = node.problems();
+        if !problems.0.is_empty() {
+            return Err(problems.into());
+        }
+        let lock = DirectoryLock::acquire(&node.log_dir)?;
+        let listener = listen("listeners", config.kafka_listen)?;
+        let kafka_address = address_of(&listener, config.kafka_listen);
+        if node.advertised_port == 0 {
+            node.advertised_port = kafka_address.port();
+        }
+        let registry = config.registry_listen.map(|at| listen("registry.listener", at));
+        let registry = registry.transpose()?;
+        let metrics = config.metrics_listen.map(|at| listen("metrics.listener", at));
+        let metrics = metrics.transpose()?;
+        let at = |listener: &Option<TcpListener>| {
+            listener.as_ref().and_then(|listener| listener.local_addr().ok())
+        };
+        let (registry_address, metrics_address) = (at(&registry), at(&metrics));
+
+        let status = Arc::new(Status::default());
+        let mailboxes: Vec<Mailbox> = (0..config.shards).map(|_| Mailbox::default()).collect();
+        let stopper = StopHandle { status: status.clone(), mailboxes: mailboxes.clone() };
+        let disk: Arc<dyn Disk> = Arc::new(OsDisk);
+        let (pool, disk_threads) = DiskPool::start(&disk, config.shards)?;
+        let start = ShardStart { config: &config, node: Arc::new(node), disk, pool, listener };
+        let shards = start.run(&stopper)?;
+
+        // Kafka clients are served from here on; the rest takes its time.
+        let http = HttpThread::start(registry, metrics, mailboxes.clone(), status.clone());
+        let http = match http {
+            Ok(http) => http,
+            Err(error) => {
+                stopper.abandon();
+                join(shards);
+                return Err(error);
+            }
+        };
+        tracing::info!(kafka = %kafka_address, "the server is ready");
+        let threads = Threads { shards, disk: disk_threads, http, _lock: lock };
+        let threads = Mutex::new(Some(threads));
+        Ok(Self { status, mailboxes, threads, kafka_address, registry_address, metrics_address })
+    }
+
+    /// Where Kafka clients connect.
+    pub fn kafka_address(&self) -> SocketAddr {
+        self.kafka_address
+    }
+
+    /// Where the schema registry answers.
+    pub fn registry_address(&self) -> Option<SocketAddr> {
+        self.registry_address
+    }
+
+    /// Where metrics and health are shown.
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics_address
+    }
+
+    /// Something that can stop the server from elsewhere.
+    pub fn stop_handle(&self) -> StopHandle {
+        StopHandle { status: self.status.clone(), mailboxes: self.mailboxes.clone() }
+    }
+
+    /// Waits until the server was stopped, by whomever, and everything is closed. An error means
+    /// that it gave up.
+    pub fn wait(&self) -> Result<(), ServerError> {
+        let failure = self.status.wait();
+        self.end();
+        match failure.or_else(|| self.status.failure()) {
+            Some(reason) => Err(ServerError::Halted(reason)),
+            None => Ok(()),
+        }
+    }
+
+    /// Stops the server cleanly and waits for it.
+    pub fn stop(&self) -> Result<(), ServerError> {
+        if let Some(http) = self.threads.lock().as_mut().and_then(|threads| threads.http.take()) {
+            http.stop();
+        }
+        self.stop_handle().request_stop();
+        if !self.status.wait_until_ended(STOP_PATIENCE) {
+            tracing::error!("the logs could not be closed in time");
+            self.stop_handle().abandon();
+        }
+        self.wait()
+    }
+
+    /// Ends the server without a clean close, as a killed process would. For tests of recovery.
+    pub fn abandon(self) {
+        self.stop_handle().abandon();
+        self.end();
+    }
+
+    fn end(&self) {
+        let Some(threads) = self.threads.lock().take() else { return };
+        if let Some(http) = threads.http {
+            http.stop();
+        }
+        join(threads.shards);
+        // The pool ends with the last shard that could give it work.
+        threads.disk.join();
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if self.threads.lock().is_some()
+            && let Err(error) = self.stop()
+        {
+            tracing::error!(%error, "stop the server");
+        }
+    }
+}
+
+/// What the shards are started with.
+struct ShardStart<'a> {
+    config: &'a ServerConfig,
+    node: Arc<NodeConfig>,
+    disk: Arc<dyn Disk>,
+    pool: DiskPool,
+    listener: TcpListener,
+}
+
+impl ShardStart<'_> {
+    /// Starts all shards and waits until each has opened its logs; when one cannot, none runs.
+    fn run(self, stopper: &StopHandle) -> Result<Vec<JoinHandle<()>>, ServerError> {
+        let Self { config, node, disk, pool, listener } = self;
+        let (ready, opened) = channel();
+        let mut threads = Vec::new();
+        let mut failure = None;
+        let mut listener = Some(listener);
+        for index in 0..config.shards {
+            let seed = ShardSeed {
+                index: ShardIndex(index),
+                config: node.clone(),
+                disk: disk.clone(),
+                pool: pool.clone(),
+                status: stopper.status.clone(),
+                limits: ConnectionLimits {
+                    frame_bytes_max: node.limits.frame_bytes_max,
+                    idle_timeout: config.idle_timeout,
+                },
+                connections_max: config.connections_max,
+                mailboxes: stopper.mailboxes.clone(),
+                listener: listener.take(),
+            };
+            match shard::start(seed, ready.clone()) {
+                Ok(thread) => threads.push(thread),
+                Err(error) => failure = Some(error),
+            }
+        }
+        drop(ready);
+        // Ends when every thread has spoken, or has gone without a word.
+        for result in opened {
+            if let Err(error) = result {
+                failure.get_or_insert(error);
+            }
+        }
+        let failure = failure.or_else(|| stopper.status.failure().map(ServerError::Halted));
+        match failure {
+            None => Ok(threads),
+            Some(error) => {
+                stopper.abandon();
+                join(threads);
+                Err(error)
+            }
+        }
+    }
+}
+
+fn join(threads: Vec<JoinHandle<()>>) {
+    for thread in threads {
+        // A panic has been reported by the thread itself.
+        let _ = thread.join();
+    }
+}
+
+fn listen(key: &'static str, address: SocketAddr) -> Result<TcpListener, ServerError> {
+    let failed = |source| ServerError::Listen { key, address, source };
+    let listener = TcpListener::bind(address).map_err(failed)?;
+    listener.set_nonblocking(true).map_err(failed)?;
+    Ok(listener)
+}
+
+fn address_of(listener: &TcpListener, asked: SocketAddr) -> SocketAddr {
+    listener.local_addr().unwrap_or(asked)
+}
