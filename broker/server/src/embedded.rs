@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use mainstem_node::{FlushPolicy, NodeConfig};
+use mainstem_node::FlushPolicy;
 use tempfile::TempDir;
 
 use crate::config::ServerConfig;
@@ -126,27 +125,26 @@ fn temporary_directory() -> Result<TempDir, ServerError> {
 
 fn configuration(options: EmbeddedOptions, data_dir: &Path) -> Result<ServerConfig, ServerError> {
     let local = |port| SocketAddr::from(([127, 0, 0, 1], port));
-    let defaults = ServerConfig::from_properties(options.properties.clone())?;
-    let given = |key: &str| options.properties.contains_key(key);
-    let mut node: NodeConfig = defaults.node.clone();
-    node.log_dir = data_dir.to_owned();
-    node.advertised_host = "127.0.0.1".into();
-    if !given("flush") {
-        node.flush = options.flush;
+    let mut properties = options.properties;
+    let auto_create = options.auto_create_topics.to_string();
+    let flush = match options.flush {
+        FlushPolicy::Commit => "commit",
+        FlushPolicy::Os => "os",
+    };
+    // Nobody else joins the groups of a test: their first rebalance need not wait for anyone.
+    for (key, value) in [
+        ("flush", flush),
+        ("auto.create.topics.enable", auto_create.as_str()),
+        ("group.initial.rebalance.delay.ms", "0"),
+    ] {
+        properties.entry(key.into()).or_insert_with(|| value.into());
     }
-    if !given("auto.create.topics.enable") {
-        node.auto_create_topics = options.auto_create_topics;
-    }
-    if !given("group.initial.rebalance.delay.ms") {
-        // Tests wait for their first rebalance; nobody else joins their groups.
-        node.group_initial_rebalance_delay = Duration::ZERO;
-    }
-    Ok(ServerConfig {
-        node,
-        kafka_listen: local(options.kafka_port),
-        registry_listen: options.registry.then(|| local(0)),
-        metrics_listen: options.metrics.then(|| local(0)),
-        shards: options.shards.max(1),
-        ..defaults
-    })
+    let mut config = ServerConfig::from_properties(properties)?;
+    config.node.log_dir = data_dir.to_owned();
+    config.node.advertised_host = "127.0.0.1".into();
+    config.kafka_listen = local(options.kafka_port);
+    config.registry_listen = options.registry.then(|| local(0));
+    config.metrics_listen = options.metrics.then(|| local(0));
+    config.shards = options.shards.max(1);
+    Ok(config)
 }

@@ -72,8 +72,8 @@ impl StopHandle {
 impl Server {
     /// Starts a server. It answers when this returns.
     pub fn start(config: ServerConfig) -> Result<Self, ServerError> {
-        let ServerConfig { mut node, warnings, .. } = config.clone();
-        for warning in warnings {
+        let ServerConfig { mut node, kafka_listen, registry_listen, metrics_listen, .. } = config;
+        for warning in config.warnings {
             tracing::warn!("{warning}");
         }
         let problems = node.problems();
@@ -81,14 +81,14 @@ impl Server {
             return Err(problems.into());
         }
         let lock = DirectoryLock::acquire(&node.log_dir)?;
-        let listener = listen("listeners", config.kafka_listen)?;
-        let kafka_address = address_of(&listener, config.kafka_listen);
+        let listener = listen("listeners", kafka_listen)?;
+        let kafka_address = listener.local_addr().unwrap_or(kafka_listen);
         if node.advertised_port == 0 {
             node.advertised_port = kafka_address.port();
         }
-        let registry = config.registry_listen.map(|at| listen("registry.listener", at));
+        let registry = registry_listen.map(|at| listen("registry.listener", at));
         let registry = registry.transpose()?;
-        let metrics = config.metrics_listen.map(|at| listen("metrics.listener", at));
+        let metrics = metrics_listen.map(|at| listen("metrics.listener", at));
         let metrics = metrics.transpose()?;
         let at = |listener: &Option<TcpListener>| {
             listener.as_ref().and_then(|listener| listener.local_addr().ok())
@@ -100,7 +100,12 @@ impl Server {
         let stopper = StopHandle { status: status.clone(), mailboxes: mailboxes.clone() };
         let disk: Arc<dyn Disk> = Arc::new(OsDisk);
         let (pool, disk_threads) = DiskPool::start(&disk, config.shards)?;
-        let start = ShardStart { config: &config, node: Arc::new(node), disk, pool, listener };
+        let limits = ConnectionLimits {
+            frame_bytes_max: node.limits.frame_bytes_max,
+            idle_timeout: config.idle_timeout,
+            connections_max: config.connections_max,
+        };
+        let start = ShardStart { limits, node: Arc::new(node), disk, pool, listener };
         let shards = start.run(&stopper)?;
 
         // Kafka clients are served from here on; the rest takes its time.
@@ -191,34 +196,30 @@ impl Drop for Server {
 }
 
 /// What the shards are started with.
-struct ShardStart<'a> {
-    config: &'a ServerConfig,
+struct ShardStart {
+    limits: ConnectionLimits,
     node: Arc<NodeConfig>,
     disk: Arc<dyn Disk>,
     pool: DiskPool,
     listener: TcpListener,
 }
 
-impl ShardStart<'_> {
+impl ShardStart {
     /// Starts all shards and waits until each has opened its logs; when one cannot, none runs.
     fn run(self, stopper: &StopHandle) -> Result<Vec<JoinHandle<()>>, ServerError> {
-        let Self { config, node, disk, pool, listener } = self;
+        let Self { limits, node, disk, pool, listener } = self;
         let (ready, opened) = channel();
         let mut threads = Vec::new();
         let mut failure = None;
         let mut listener = Some(listener);
-        for index in 0..config.shards {
+        for index in 0..u16::try_from(stopper.mailboxes.len()).unwrap_or(u16::MAX) {
             let seed = ShardSeed {
                 index: ShardIndex(index),
                 config: node.clone(),
                 disk: disk.clone(),
                 pool: pool.clone(),
                 status: stopper.status.clone(),
-                limits: ConnectionLimits {
-                    frame_bytes_max: node.limits.frame_bytes_max,
-                    idle_timeout: config.idle_timeout,
-                },
-                connections_max: config.connections_max,
+                limits,
                 mailboxes: stopper.mailboxes.clone(),
                 listener: listener.take(),
             };
@@ -258,8 +259,4 @@ fn listen(key: &'static str, address: SocketAddr) -> Result<TcpListener, ServerE
     let listener = TcpListener::bind(address).map_err(failed)?;
     listener.set_nonblocking(true).map_err(failed)?;
     Ok(listener)
-}
-
-fn address_of(listener: &TcpListener, asked: SocketAddr) -> SocketAddr {
-    listener.local_addr().unwrap_or(asked)
 }

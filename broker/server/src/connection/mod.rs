@@ -33,11 +33,13 @@ const PASS_FRAMES_MAX: usize = 64;
 /// Bytes that one client may put into one pass; a single larger frame is taken all the same.
 const PASS_BYTES_MAX: usize = 4 * 1024 * 1024;
 
-/// Limits of every connection.
+/// Limits of connections.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ConnectionLimits {
     pub(crate) frame_bytes_max: usize,
     pub(crate) idle_timeout: Duration,
+    /// Connections at one time, of all shards.
+    pub(crate) connections_max: usize,
 }
 
 /// What the two tasks and the shard share.

@@ -36,7 +36,6 @@ pub(crate) struct ShardSeed {
     pub(crate) pool: DiskPool,
     pub(crate) status: Arc<Status>,
     pub(crate) limits: ConnectionLimits,
-    pub(crate) connections_max: usize,
     /// The mailboxes of all shards, by index.
     pub(crate) mailboxes: Vec<Mailbox>,
     /// On the first shard: where clients connect.
@@ -153,7 +152,7 @@ impl Shard {
         if let Some(listener) = seed.listener {
             let listener = tokio::net::TcpListener::from_std(listener)
                 .map_err(|source| ServerError::Spawn { what: "the acceptor".into(), source })?;
-            let places = (seed.connections_max, status.clone());
+            let places = (limits.connections_max, status.clone());
             tokio::task::spawn_local(acceptor::run(listener, mailboxes.clone(), places));
         }
         let mailbox = mailboxes[usize::from(index.0)].clone();

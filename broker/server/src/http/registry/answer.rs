@@ -16,16 +16,42 @@ pub(super) fn json<T: Serialize + ?Sized>(status: StatusCode, body: &T) -> HttpR
     }
 }
 
-/// A refusal with a code of its own.
-pub(super) fn fail(status: StatusCode, code: i32, message: &str) -> HttpResponse {
-    json(status, &value!({ "error_code": code, "message": message }))
+/// A bad answer.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    status: StatusCode,
+    code: i32,
+    message: String,
 }
 
-/// A refusal of the registry.
-pub(super) fn refuse(error: &RegistryError) -> HttpResponse {
-    let status = StatusCode::from_u16(error.http_status());
-    let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    fail(status, error.code(), &error.to_string())
+impl Refusal {
+    pub(super) fn new(status: StatusCode, code: i32, message: String) -> Self {
+        Self { status, code, message }
+    }
+
+    /// HTTP says it all.
+    pub(super) fn of_status(status: StatusCode) -> Self {
+        Self::new(status, i32::from(status.as_u16()), format!("HTTP {status}"))
+    }
+
+    /// The broker could not answer, for a reason of its own.
+    pub(super) fn of_broker(reason: String) -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, 50001, reason)
+    }
+}
+
+impl From<RegistryError> for Refusal {
+    fn from(error: RegistryError) -> Self {
+        let status = StatusCode::from_u16(error.http_status());
+        let status = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        Self::new(status, error.code(), error.to_string())
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> HttpResponse {
+        json(self.status, &value!({ "error_code": self.code, "message": self.message }))
+    }
 }
 
 /// A good answer in its usual form.

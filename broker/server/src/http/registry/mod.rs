@@ -9,13 +9,13 @@ mod request;
 use axum::Router;
 use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
-use axum::response::Response as HttpResponse;
+use axum::response::Response;
 use axum::routing::{get, post};
 use mainstem_node::{LocalCommand, LocalReply};
 use mainstem_registry::{Command, SchemaId, VersionSelector};
 
 use super::Broker;
-use answer::{fail, json, show};
+use answer::{Refusal, json, show};
 use request::{Body, Flags};
 
 /// Every path of the registry.
@@ -43,40 +43,33 @@ pub(super) fn router(broker: Broker) -> Router {
         .route("/compatibility/subjects/{subject}/versions/{version}", post(test_one))
         .merge(settings)
         .merge(schemas)
-        .fallback(|| async { fail(StatusCode::NOT_FOUND, 404, "HTTP 404 Not Found") })
+        .fallback(|| async { Refusal::of_status(StatusCode::NOT_FOUND) })
         .method_not_allowed_fallback(|| async {
-            fail(StatusCode::METHOD_NOT_ALLOWED, 405, "HTTP 405 Method Not Allowed")
+            Refusal::of_status(StatusCode::METHOD_NOT_ALLOWED)
         })
         .with_state(broker)
 }
 
 type Subject = Path<String>;
 type SubjectVersion = Path<(String, String)>;
+type Answer = Result<Response, Refusal>;
 
 impl Broker {
     /// Asks the registry's machine, on the first shard.
-    async fn registry(
-        &self,
-        command: Command,
-    ) -> Result<mainstem_registry::Response, HttpResponse> {
-        let server_error = |reason: &str| fail(StatusCode::INTERNAL_SERVER_ERROR, 50001, reason);
+    async fn registry(&self, command: Command) -> Result<mainstem_registry::Response, Refusal> {
         match self.ask(0, LocalCommand::Registry(command)).await {
-            Ok(LocalReply::Registry(Ok(response))) => Ok(response),
-            Ok(LocalReply::Registry(Err(error))) => Err(answer::refuse(&error)),
-            Ok(_) => Err(server_error("the broker answered another question")),
-            Err(reason) => Err(server_error(&reason)),
+            Ok(LocalReply::Registry(reply)) => Ok(reply?),
+            Ok(_) => Err(Refusal::of_broker("the broker answered another question".into())),
+            Err(reason) => Err(Refusal::of_broker(reason)),
         }
     }
 
-    async fn answer(&self, command: Command) -> HttpResponse {
-        match self.registry(command).await {
-            Ok(response) => show(&response),
-            Err(refusal) => refusal,
-        }
+    async fn answer(&self, command: Command) -> Answer {
+        Ok(show(&self.registry(command).await?))
     }
 }
 
-async fn subjects(State(broker): State<Broker>, Query(flags): Query<Flags>) -> HttpResponse {
+async fn subjects(State(broker): State<Broker>, Query(flags): Query<Flags>) -> Answer {
     let prefix = flags.text("subjectPrefix").to_owned();
     broker.answer(Command::Subjects { prefix, deleted: flags.deleted() }).await
 }
@@ -85,7 +78,7 @@ async fn versions(
     State(broker): State<Broker>,
     Path(subject): Subject,
     Query(flags): Query<Flags>,
-) -> HttpResponse {
+) -> Answer {
     broker.answer(Command::Versions { subject, deleted: flags.deleted() }).await
 }
 
@@ -93,7 +86,7 @@ async fn version(
     State(broker): State<Broker>,
     Path((subject, version)): SubjectVersion,
     Query(flags): Query<Flags>,
-) -> HttpResponse {
+) -> Answer {
     let version = VersionSelector(version);
     let deleted = flags.deleted();
     broker.answer(Command::SchemaByVersion { subject, version, deleted }).await
@@ -103,20 +96,17 @@ async fn text(
     State(broker): State<Broker>,
     Path((subject, version)): SubjectVersion,
     Query(flags): Query<Flags>,
-) -> HttpResponse {
+) -> Answer {
     let version = VersionSelector(version);
     let deleted = flags.deleted();
     let command = Command::SchemaByVersion { subject, version, deleted };
-    match broker.registry(command).await {
-        Ok(response) => answer::show_text(&response),
-        Err(refusal) => refusal,
-    }
+    Ok(answer::show_text(&broker.registry(command).await?))
 }
 
 async fn referenced_by(
     State(broker): State<Broker>,
     Path((subject, version)): SubjectVersion,
-) -> HttpResponse {
+) -> Answer {
     broker.answer(Command::ReferencedBy { subject, version: VersionSelector(version) }).await
 }
 
@@ -125,14 +115,10 @@ async fn register(
     Path(subject): Subject,
     Query(flags): Query<Flags>,
     body: Body,
-) -> HttpResponse {
-    match body.schema() {
-        Ok(schema) => {
-            let normalize = flags.is_set("normalize");
-            broker.answer(Command::Register { subject, schema, normalize }).await
-        }
-        Err(refusal) => refusal,
-    }
+) -> Answer {
+    let schema = body.schema()?;
+    let normalize = flags.is_set("normalize");
+    broker.answer(Command::Register { subject, schema, normalize }).await
 }
 
 async fn lookup(
@@ -140,21 +126,17 @@ async fn lookup(
     Path(subject): Subject,
     Query(flags): Query<Flags>,
     body: Body,
-) -> HttpResponse {
-    match body.schema() {
-        Ok(schema) => {
-            let (normalize, deleted) = (flags.is_set("normalize"), flags.deleted());
-            broker.answer(Command::Lookup { subject, schema, normalize, deleted }).await
-        }
-        Err(refusal) => refusal,
-    }
+) -> Answer {
+    let schema = body.schema()?;
+    let (normalize, deleted) = (flags.is_set("normalize"), flags.deleted());
+    broker.answer(Command::Lookup { subject, schema, normalize, deleted }).await
 }
 
 async fn delete_subject(
     State(broker): State<Broker>,
     Path(subject): Subject,
     Query(flags): Query<Flags>,
-) -> HttpResponse {
+) -> Answer {
     let permanent = flags.is_set("permanent");
     broker.answer(Command::DeleteSubject { subject, permanent }).await
 }
@@ -163,59 +145,43 @@ async fn delete_version(
     State(broker): State<Broker>,
     Path((subject, version)): SubjectVersion,
     Query(flags): Query<Flags>,
-) -> HttpResponse {
+) -> Answer {
     let version = VersionSelector(version);
     let permanent = flags.is_set("permanent");
     broker.answer(Command::DeleteVersion { subject, version, permanent }).await
 }
 
 /// An id that is no number names no schema.
-fn read_id(id: &str) -> Result<SchemaId, HttpResponse> {
-    id.parse().map(SchemaId).map_err(|_| fail(StatusCode::NOT_FOUND, 404, "HTTP 404 Not Found"))
+fn read_id(id: &str) -> Result<SchemaId, Refusal> {
+    id.parse().map(SchemaId).map_err(|_| Refusal::of_status(StatusCode::NOT_FOUND))
 }
 
-async fn by_id(State(broker): State<Broker>, Path(id): Path<String>) -> HttpResponse {
-    match read_id(&id) {
-        Ok(id) => broker.answer(Command::SchemaById { id }).await,
-        Err(refusal) => refusal,
-    }
+async fn by_id(State(broker): State<Broker>, Path(id): Path<String>) -> Answer {
+    broker.answer(Command::SchemaById { id: read_id(&id)? }).await
 }
 
-async fn text_by_id(State(broker): State<Broker>, Path(id): Path<String>) -> HttpResponse {
-    let id = match read_id(&id) {
-        Ok(id) => id,
-        Err(refusal) => return refusal,
-    };
-    match broker.registry(Command::SchemaById { id }).await {
-        Ok(response) => answer::show_text(&response),
-        Err(refusal) => refusal,
-    }
+async fn text_by_id(State(broker): State<Broker>, Path(id): Path<String>) -> Answer {
+    let response = broker.registry(Command::SchemaById { id: read_id(&id)? }).await?;
+    Ok(answer::show_text(&response))
 }
 
 async fn versions_by_id(
     State(broker): State<Broker>,
     Path(id): Path<String>,
     Query(flags): Query<Flags>,
-) -> HttpResponse {
-    match read_id(&id) {
-        Ok(id) => broker.answer(Command::VersionsById { id, deleted: flags.deleted() }).await,
-        Err(refusal) => refusal,
-    }
+) -> Answer {
+    let id = read_id(&id)?;
+    broker.answer(Command::VersionsById { id, deleted: flags.deleted() }).await
 }
 
 async fn subjects_by_id(
     State(broker): State<Broker>,
     Path(id): Path<String>,
     Query(flags): Query<Flags>,
-) -> HttpResponse {
-    let id = match read_id(&id) {
-        Ok(id) => id,
-        Err(refusal) => return refusal,
-    };
-    match broker.registry(Command::VersionsById { id, deleted: flags.deleted() }).await {
-        Ok(response) => answer::show_subjects_only(&response),
-        Err(refusal) => refusal,
-    }
+) -> Answer {
+    let id = read_id(&id)?;
+    let command = Command::VersionsById { id, deleted: flags.deleted() };
+    Ok(answer::show_subjects_only(&broker.registry(command).await?))
 }
 
 async fn test_one(
@@ -223,7 +189,7 @@ async fn test_one(
     Path((subject, version)): SubjectVersion,
     Query(flags): Query<Flags>,
     body: Body,
-) -> HttpResponse {
+) -> Answer {
     test(broker, subject, Some(VersionSelector(version)), &flags, &body).await
 }
 
@@ -232,7 +198,7 @@ async fn test_all(
     Path(subject): Subject,
     Query(flags): Query<Flags>,
     body: Body,
-) -> HttpResponse {
+) -> Answer {
     test(broker, subject, None, &flags, &body).await
 }
 
@@ -242,42 +208,30 @@ async fn test(
     version: Option<VersionSelector>,
     flags: &Flags,
     body: &Body,
-) -> HttpResponse {
-    let schema = match body.schema() {
-        Ok(schema) => schema,
-        Err(refusal) => return refusal,
-    };
+) -> Answer {
+    let schema = body.schema()?;
     let normalize = flags.is_set("normalize");
     let command = Command::TestCompatibility { subject, version, schema, normalize };
-    match broker.registry(command).await {
-        Ok(response) => answer::show_test(&response, flags.is_set("verbose")),
-        Err(refusal) => refusal,
-    }
+    Ok(answer::show_test(&broker.registry(command).await?, flags.is_set("verbose")))
 }
 
 async fn get_level(
     State(broker): State<Broker>,
     subject: Option<Subject>,
     Query(flags): Query<Flags>,
-) -> HttpResponse {
+) -> Answer {
     let subject = subject.map(|Path(subject)| subject);
     let default_to_global = flags.is_set("defaultToGlobal");
     broker.answer(Command::GetCompatibility { subject, default_to_global }).await
 }
 
-async fn set_level(
-    State(broker): State<Broker>,
-    subject: Option<Subject>,
-    body: Body,
-) -> HttpResponse {
+async fn set_level(State(broker): State<Broker>, subject: Option<Subject>, body: Body) -> Answer {
     let subject = subject.map(|Path(subject)| subject);
-    match body.text("compatibility") {
-        Ok(level) => broker.answer(Command::SetCompatibility { subject, level }).await,
-        Err(refusal) => refusal,
-    }
+    let level = body.text("compatibility")?;
+    broker.answer(Command::SetCompatibility { subject, level }).await
 }
 
-async fn delete_level(State(broker): State<Broker>, subject: Option<Subject>) -> HttpResponse {
+async fn delete_level(State(broker): State<Broker>, subject: Option<Subject>) -> Answer {
     let subject = subject.map(|Path(subject)| subject);
     broker.answer(Command::DeleteCompatibility { subject }).await
 }
@@ -286,25 +240,19 @@ async fn get_mode(
     State(broker): State<Broker>,
     subject: Option<Subject>,
     Query(flags): Query<Flags>,
-) -> HttpResponse {
+) -> Answer {
     let subject = subject.map(|Path(subject)| subject);
     let default_to_global = flags.is_set("defaultToGlobal");
     broker.answer(Command::GetMode { subject, default_to_global }).await
 }
 
-async fn set_mode(
-    State(broker): State<Broker>,
-    subject: Option<Subject>,
-    body: Body,
-) -> HttpResponse {
+async fn set_mode(State(broker): State<Broker>, subject: Option<Subject>, body: Body) -> Answer {
     let subject = subject.map(|Path(subject)| subject);
-    match body.text("mode") {
-        Ok(mode) => broker.answer(Command::SetMode { subject, mode }).await,
-        Err(refusal) => refusal,
-    }
+    let mode = body.text("mode")?;
+    broker.answer(Command::SetMode { subject, mode }).await
 }
 
-async fn delete_mode(State(broker): State<Broker>, subject: Option<Subject>) -> HttpResponse {
+async fn delete_mode(State(broker): State<Broker>, subject: Option<Subject>) -> Answer {
     let subject = subject.map(|Path(subject)| subject);
     broker.answer(Command::DeleteMode { subject }).await
 }

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
 use axum::http::{StatusCode, header};
-use axum::response::{IntoResponse, Response as HttpResponse};
+use axum::response::IntoResponse;
 use mainstem_registry::{Deleted, Reference, SchemaText, Version};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::answer::fail;
+use super::answer::Refusal;
 
 /// Types of content that are JSON for a registry; clients also send none at all.
 const CONTENT_TYPES: [&str; 4] = [
@@ -48,25 +48,19 @@ impl Flags {
 pub(super) struct Body(Bytes);
 
 impl<S: Send + Sync> FromRequest<S> for Body {
-    type Rejection = HttpResponse;
+    type Rejection = Refusal;
 
-    async fn from_request(request: Request, state: &S) -> Result<Self, HttpResponse> {
+    async fn from_request(request: Request, state: &S) -> Result<Self, Refusal> {
         if let Some(given) = request.headers().get(header::CONTENT_TYPE) {
             let given = given.to_str().unwrap_or_default();
             let kind = given.split(';').next().unwrap_or_default().trim();
             if !CONTENT_TYPES.iter().any(|known| known.eq_ignore_ascii_case(kind)) {
-                let message = "HTTP 415 Unsupported Media Type";
-                return Err(fail(StatusCode::UNSUPPORTED_MEDIA_TYPE, 415, message));
+                return Err(Refusal::of_status(StatusCode::UNSUPPORTED_MEDIA_TYPE));
             }
         }
         match Bytes::from_request(request, state).await {
             Ok(bytes) => Ok(Self(bytes)),
-            Err(rejection) => {
-                let response = rejection.into_response();
-                let status = response.status();
-                let message = format!("the body was not taken: {status}");
-                Err(fail(status, i32::from(status.as_u16()), &message))
-            }
+            Err(rejection) => Err(Refusal::of_status(rejection.into_response().status())),
         }
     }
 }
@@ -99,11 +93,11 @@ struct ReferenceBody {
 
 impl Body {
     /// A schema as registering, looking up and testing send it.
-    pub(super) fn schema(&self) -> Result<SchemaText, HttpResponse> {
+    pub(super) fn schema(&self) -> Result<SchemaText, Refusal> {
         let body: SchemaBody = self.parse()?;
         if body.metadata.is_some() || body.rule_set.is_some() {
-            let message = "metadata and rule sets are not supported";
-            return Err(fail(StatusCode::UNPROCESSABLE_ENTITY, 42201, message));
+            let message = "metadata and rule sets are not supported".into();
+            return Err(Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, 42201, message));
         }
         let references = body.references.unwrap_or_default().into_iter().map(|reference| {
             let ReferenceBody { name, subject, version } = reference;
@@ -119,14 +113,16 @@ impl Body {
     }
 
     /// The text under a key; missing counts as empty, and is refused as such by the registry.
-    pub(super) fn text(&self, key: &str) -> Result<String, HttpResponse> {
+    pub(super) fn text(&self, key: &str) -> Result<String, Refusal> {
         let object: BTreeMap<String, serde_json::Value> = self.parse()?;
         let text = object.get(key).and_then(serde_json::Value::as_str).unwrap_or_default();
         Ok(text.to_owned())
     }
 
-    fn parse<T: DeserializeOwned>(&self) -> Result<T, HttpResponse> {
-        serde_json::from_slice(&self.0)
-            .map_err(|error| fail(StatusCode::BAD_REQUEST, 400, &format!("no valid JSON: {error}")))
+    fn parse<T: DeserializeOwned>(&self) -> Result<T, Refusal> {
+        serde_json::from_slice(&self.0).map_err(|error| {
+            let message = format!("no valid JSON: {error}");
+            Refusal::new(StatusCode::BAD_REQUEST, 400, message)
+        })
     }
 }
