@@ -1,6 +1,7 @@
 //! Streams, tables and windows over Kafka topics, exactly once.
 
 pub mod codec;
+mod driver;
 mod dsl;
 mod error;
 mod operator;
@@ -10,6 +11,7 @@ mod task;
 mod topology;
 
 pub use codec::{Codec, Data};
+pub use driver::{TestDriver, TestInput, TestOutput};
 pub use dsl::*;
 pub use error::StreamsError;
 pub use operator::{BadRecords, Counters, Ctx, Every, Processor};

@@ -101,6 +101,15 @@ pub struct Counters {
     pub unmatched: u64,
 }
 
+impl Counters {
+    pub(crate) fn add(&mut self, other: Counters) {
+        self.processed += other.processed;
+        self.late += other.late;
+        self.malformed += other.malformed;
+        self.unmatched += other.unmatched;
+    }
+}
+
 /// The records of a batch.
 pub(crate) fn records<K: Item, V: Item>(batch: Batch) -> Vec<Rec<K, V>> {
     *batch.downcast().expect("a batch has the types its builder gave it")

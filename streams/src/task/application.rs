@@ -3,10 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use mainstem_protocol::ids::Offset;
+
 use super::TaskId;
 use crate::error::StreamsError;
 use crate::operator::BadRecords;
-use crate::state::{AnyStore, Backend, Slot, Storage};
+use crate::state::{AnyStore, Backend, ChangelogRecord, Slot, SlotWrites, Storage};
 use crate::topology::{PartitionCounts, StoreId, Topology};
 
 /// Upstream tasks whose watermarks fit, with room to spare, into the 4,096 bytes of metadata that
@@ -120,6 +122,25 @@ impl Application {
         backend.open_store(&spec.name)?;
         let slot = Slot { store: spec.name.clone(), partition: task.partition };
         Ok((spec.make)(slot, backend.clone()))
+    }
+
+    /// Writes records of a store's changelog to the backend; they reach up to `end` (exclusive).
+    pub fn restore(
+        &self,
+        id: StoreId,
+        task: TaskId,
+        backends: &Backends,
+        records: &[ChangelogRecord],
+        end: Offset,
+    ) -> Result<(), StreamsError> {
+        let store = self.open_store(id, task, backends)?;
+        let spec = &self.topology.graph.stores[id.0];
+        let slot = Slot { store: spec.name.clone(), partition: task.partition };
+        let writes: Result<Vec<_>, _> =
+            records.iter().map(|record| store.restored(record)).collect();
+        let (writes, storage) = (writes?, spec.storage);
+        let written = SlotWrites { slot, storage, writes, changelog_offset: Some(end) };
+        backends.of(storage).apply(&[written])
     }
 
     /// Partitions of a source topic.

@@ -9,6 +9,7 @@
 
 use std::collections::BTreeMap;
 
+use super::times::ENDED;
 use crate::record::NO_TIME;
 
 const VERSION: u8 = 2;
@@ -25,6 +26,11 @@ pub(crate) struct PartitionMetadata {
 }
 
 impl PartitionMetadata {
+    /// True if the task that committed it had seen the end of all its inputs.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.entries.contains_key(ENDED)
+    }
+
     pub(crate) fn encode(&self) -> String {
         let time = if self.time == NO_TIME { UNKNOWN_TIME } else { self.time };
         let mut bytes = vec![VERSION];
