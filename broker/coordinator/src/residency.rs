@@ -58,8 +58,4 @@ impl Residency {
     pub(crate) fn any_loading(&self) -> bool {
         self.partitions.values().any(|(stage, _)| *stage == Stage::Loading)
     }
-
-    pub(crate) fn active(&self) -> impl Iterator<Item = PartitionIndex> + '_ {
-        self.partitions.iter().filter(|(_, (stage, _))| *stage == Stage::Active).map(|(p, _)| *p)
-    }
 }

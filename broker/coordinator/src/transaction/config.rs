@@ -21,6 +21,8 @@ pub struct TransactionConfig {
     pub appends_in_flight_max: usize,
     /// Requests that wait for a block of producer ids.
     pub id_waiters_max: usize,
+    /// Transactional ids that are remembered; beyond it new ones are refused.
+    pub transactional_ids_max: usize,
     /// Partitions that one transaction may touch.
     pub partitions_per_transaction_max: usize,
 }
@@ -36,6 +38,7 @@ impl Default for TransactionConfig {
             marker_retry_delay: Duration::from_millis(100),
             appends_in_flight_max: 10_000,
             id_waiters_max: 10_000,
+            transactional_ids_max: 1_000_000,
             partitions_per_transaction_max: 20_000,
         }
     }

@@ -26,8 +26,8 @@ pub enum TransactionResponse {
     AddPartitionsToTxn(AddPartitionsToTxnResponse),
     AddOffsetsToTxn(AddOffsetsToTxnResponse),
     EndTxn(EndTxnResponse),
-    /// Per partition: `NONE`, or why the partition is not in the transaction. The code is the one
-    /// to answer a Produce or TxnOffsetCommit of that generation with.
+    /// Per partition: `NONE`, or why the partition is not in the transaction. Translate with
+    /// [`Participation::produce_error`] or [`Participation::offset_commit_error`].
     Partitions(BTreeMap<TopicPartition, ErrorCode>),
 }
 
@@ -49,6 +49,28 @@ impl Participation {
             ..=10 => Self::Verify,
             11 => Self::VerifyAbortable,
             12.. => Self::Add,
+        }
+    }
+
+    /// What a Produce of this kind is answered. Old clients do not know the coordinator's retriable
+    /// codes in this place; `NOT_ENOUGH_REPLICAS` makes them try again without a metadata refresh.
+    pub fn produce_error(self, code: ErrorCode) -> ErrorCode {
+        match code {
+            ErrorCode::PRODUCER_FENCED => ErrorCode::INVALID_PRODUCER_EPOCH,
+            ErrorCode::CONCURRENT_TRANSACTIONS if self == Self::Add => code,
+            ErrorCode::CONCURRENT_TRANSACTIONS
+            | ErrorCode::COORDINATOR_LOAD_IN_PROGRESS
+            | ErrorCode::COORDINATOR_NOT_AVAILABLE
+            | ErrorCode::NOT_COORDINATOR => ErrorCode::NOT_ENOUGH_REPLICAS,
+            code => code,
+        }
+    }
+
+    /// What a TxnOffsetCommit of this kind is answered.
+    pub fn offset_commit_error(self, code: ErrorCode) -> ErrorCode {
+        match self.produce_error(code) {
+            ErrorCode::NOT_ENOUGH_REPLICAS => ErrorCode::COORDINATOR_NOT_AVAILABLE,
+            code => code,
         }
     }
 

@@ -1,0 +1,181 @@
+//! EndTxn: the client decides the outcome.
+//!
+//! The answer leaves when the decision is durable; the markers follow. A retry of a decision that
+//! was made is answered like the first time, never like a new one. How a retry is known differs:
+//! with version 1 by the state alone, with version 2 by the epoch, which the first time has raised.
+
+use super::append::Then;
+use super::coordinator::TransactionCoordinator;
+use super::producer_ids::IdWaiter;
+use super::state::{ClientVersion, EPOCH_MAX_FOR_CLIENTS, Metadata, Outcome, TransactionState};
+use super::{TransactionRequest, TransactionResponse};
+use crate::log::{ClientContext, ReplyTo};
+use mainstem_platform::Now;
+use mainstem_protocol::ErrorCode;
+use mainstem_protocol::ids::{ProducerEpoch, ProducerId};
+use mainstem_protocol::messages::{EndTxnRequest, EndTxnResponse};
+use std::sync::Arc;
+
+/// What becomes of a request.
+enum Verdict {
+    /// It was decided so before: answer as then.
+    Repeated,
+    /// Decide now.
+    Decide,
+}
+
+impl TransactionCoordinator {
+    pub(super) fn end_txn(
+        &mut self,
+        now: Now,
+        context: &ClientContext,
+        request: EndTxnRequest,
+        to: ReplyTo,
+    ) {
+        match self.try_end(now, context, &request, to) {
+            Ok(Some(())) => {}
+            Ok(None) => {
+                let request = TransactionRequest::EndTxn(request);
+                self.wait_for_id(IdWaiter { context: context.clone(), request, to });
+            }
+            Err(code) => self.reply(to, refused(context.api_version, code)),
+        }
+    }
+
+    /// `Ok(None)` when a producer id is missing.
+    fn try_end(
+        &mut self,
+        now: Now,
+        context: &ClientContext,
+        request: &EndTxnRequest,
+        to: ReplyTo,
+    ) -> Result<Option<()>, ErrorCode> {
+        self.check_id(&request.transactional_id)?;
+        let version = ClientVersion::of_end_txn(context.api_version);
+        let outcome = if request.committed { Outcome::Commit } else { Outcome::Abort };
+        let (producer_id, epoch) =
+            (ProducerId(request.producer_id), ProducerEpoch(request.producer_epoch));
+        let transaction = self.transactions.get(request.transactional_id.as_str());
+        let transaction = transaction.ok_or(ErrorCode::INVALID_PRODUCER_ID_MAPPING)?;
+        let metadata = &transaction.metadata;
+        let in_transition = transaction.in_transition;
+        let verdict = match version {
+            ClientVersion::V1 => judge_v1(metadata, in_transition, producer_id, epoch, outcome)?,
+            ClientVersion::V2 => judge_v2(metadata, in_transition, producer_id, epoch, outcome)?,
+        };
+        if matches!(verdict, Verdict::Repeated) {
+            let (id, epoch) = metadata.producer_after_end();
+            self.reply(to, ended(id, epoch));
+            return Ok(Some(()));
+        }
+        let metadata = metadata.clone();
+        let next_id = if version == ClientVersion::V2 && metadata.is_epoch_exhausted() {
+            let Some(id) = self.take_id() else { return Ok(None) };
+            id
+        } else {
+            ProducerId::NONE
+        };
+        let next = metadata.prepared(outcome, version, next_id, now.wall_ms);
+        let id: Arc<str> = Arc::from(request.transactional_id.as_str());
+        let then = Then::Ended { to };
+        self.transition(&id, Some(next), then).map_err(|(code, _)| code)?;
+        Ok(Some(()))
+    }
+}
+
+/// Version 1: the epoch names a session, so the state has to tell whether this is a retry.
+fn judge_v1(
+    metadata: &Metadata,
+    in_transition: bool,
+    producer_id: ProducerId,
+    epoch: ProducerEpoch,
+    outcome: Outcome,
+) -> Result<Verdict, ErrorCode> {
+    if metadata.producer_id != producer_id {
+        return Err(ErrorCode::INVALID_PRODUCER_ID_MAPPING);
+    }
+    if metadata.producer_epoch != epoch {
+        return Err(ErrorCode::PRODUCER_FENCED);
+    }
+    if in_transition {
+        return Err(ErrorCode::CONCURRENT_TRANSACTIONS);
+    }
+    match (metadata.state, outcome) {
+        (TransactionState::Ongoing, _) => Ok(Verdict::Decide),
+        (TransactionState::CompleteCommit, Outcome::Commit)
+        | (TransactionState::CompleteAbort, Outcome::Abort) => Ok(Verdict::Repeated),
+        (TransactionState::PrepareCommit, Outcome::Commit)
+        | (TransactionState::PrepareAbort, Outcome::Abort) => {
+            Err(ErrorCode::CONCURRENT_TRANSACTIONS)
+        }
+        _ => Err(ErrorCode::INVALID_TXN_STATE),
+    }
+}
+
+/// Version 2: the epoch names a transaction. The epoch before the present one is a retry of the
+/// decision that raised it; the present one asks for the next decision, which may be to abort
+/// nothing.
+fn judge_v2(
+    metadata: &Metadata,
+    in_transition: bool,
+    producer_id: ProducerId,
+    epoch: ProducerEpoch,
+    outcome: Outcome,
+) -> Result<Verdict, ErrorCode> {
+    if in_transition {
+        return Err(ErrorCode::CONCURRENT_TRANSACTIONS);
+    }
+    let is_current = epoch == metadata.producer_epoch;
+    let after_raise = epoch.0.checked_add(1) == Some(metadata.producer_epoch.0);
+    let after_rotation = metadata.previous_producer_id == producer_id
+        && epoch == EPOCH_MAX_FOR_CLIENTS
+        && metadata.producer_epoch == ProducerEpoch(0);
+    let is_retry = after_raise || after_rotation;
+    if metadata.producer_id != producer_id && !after_rotation {
+        return Err(ErrorCode::INVALID_PRODUCER_ID_MAPPING);
+    }
+    let is_valid = match metadata.state {
+        TransactionState::Ongoing | TransactionState::Empty => is_current,
+        TransactionState::PrepareCommit | TransactionState::PrepareAbort => after_raise,
+        TransactionState::CompleteCommit | TransactionState::CompleteAbort => {
+            is_retry || is_current
+        }
+    };
+    if !is_valid {
+        return Err(ErrorCode::PRODUCER_FENCED);
+    }
+    match (metadata.state, outcome) {
+        (TransactionState::Ongoing, _) | (TransactionState::Empty, Outcome::Abort) => {
+            Ok(Verdict::Decide)
+        }
+        (TransactionState::CompleteCommit, Outcome::Commit) if is_retry => Ok(Verdict::Repeated),
+        (TransactionState::CompleteAbort, Outcome::Abort) if is_retry => Ok(Verdict::Repeated),
+        // Nothing was added since: an abort of nothing still raises the epoch.
+        (TransactionState::CompleteCommit | TransactionState::CompleteAbort, Outcome::Abort)
+            if !is_retry =>
+        {
+            Ok(Verdict::Decide)
+        }
+        (TransactionState::PrepareCommit, Outcome::Commit)
+        | (TransactionState::PrepareAbort, Outcome::Abort) => {
+            Err(ErrorCode::CONCURRENT_TRANSACTIONS)
+        }
+        _ => Err(ErrorCode::INVALID_TXN_STATE),
+    }
+}
+
+pub(super) fn ended(id: ProducerId, epoch: ProducerEpoch) -> TransactionResponse {
+    TransactionResponse::EndTxn(EndTxnResponse {
+        producer_id: id.0,
+        producer_epoch: epoch.0,
+        ..EndTxnResponse::default()
+    })
+}
+
+pub(super) fn refused(api_version: i16, code: ErrorCode) -> TransactionResponse {
+    let error_code = match code {
+        ErrorCode::PRODUCER_FENCED if api_version < 2 => ErrorCode::INVALID_PRODUCER_EPOCH,
+        code => code,
+    };
+    TransactionResponse::EndTxn(EndTxnResponse { error_code, ..EndTxnResponse::default() })
+}
