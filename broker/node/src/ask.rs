@@ -9,7 +9,10 @@
 
 use crate::event::ShardIndex;
 use bytes::Bytes;
-use mainstem_protocol::{ErrorCode, LeaderEpoch, Offset, PartitionIndex, TopicId};
+use mainstem_coordinator::transaction::Participation;
+use mainstem_protocol::{
+    ErrorCode, LeaderEpoch, Offset, PartitionIndex, ProducerEpoch, ProducerId, TopicId,
+};
 use mainstem_storage::{AbortedTransaction, FileRange};
 use std::sync::Arc;
 
@@ -51,22 +54,20 @@ pub enum Isolation {
     ReadCommitted,
 }
 
-/// How the broker makes sure that a transactional batch belongs to an open transaction.
+/// The transaction that a write says it is part of.
 #[derive(Debug, Clone)]
-pub enum Membership {
-    /// The batch is not transactional, or its writer does not name a transaction.
-    Unchecked,
-    /// The coordinator must already know the partition (transactions version 1).
-    Verify { transactional_id: Arc<str> },
-    /// The coordinator adds the partition if it must (transactions version 2).
-    Add { transactional_id: Arc<str> },
+pub struct TransactionalWrite {
+    pub transactional_id: Arc<str>,
+    /// Whether the coordinator must know the partition already, or adds it.
+    pub participation: Participation,
 }
 
 /// Append batches to partitions of one shard.
 #[derive(Debug)]
 pub struct AppendAsk {
     pub acks: Acks,
-    pub membership: Membership,
+    /// `None`: the writer named no transactional id.
+    pub transaction: Option<TransactionalWrite>,
     pub items: Vec<AppendItem>,
 }
 
@@ -136,7 +137,9 @@ pub enum OffsetQuestion {
     Latest,
     MaxTimestamp,
     /// The first record at or after this time.
-    AtTimestamp { timestamp_ms: i64 },
+    AtTimestamp {
+        timestamp_ms: i64,
+    },
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -192,10 +195,11 @@ pub struct EpochEndOutcome {
 /// End a transaction on partitions of one shard.
 #[derive(Debug, Clone)]
 pub struct MarkersAsk {
-    pub producer_id: mainstem_protocol::ProducerId,
-    pub producer_epoch: mainstem_protocol::ProducerEpoch,
+    pub producer_id: ProducerId,
+    pub producer_epoch: ProducerEpoch,
     pub commit: bool,
     pub coordinator_epoch: i32,
+    pub transaction_version: i16,
     pub items: Vec<PartitionKey>,
 }
 
@@ -225,10 +229,15 @@ pub enum Told {
         outcomes: Vec<ReadOutcome>,
     },
     /// A watched partition grew.
-    Changed { round: u32 },
+    Changed {
+        round: u32,
+    },
     Offsets(Vec<OffsetOutcome>),
     DeleteRecords(Vec<DeleteRecordsOutcome>),
     EpochEnd(Vec<EpochEndOutcome>),
     /// One partition's marker is durable, or the partition is gone.
-    Marked { key: PartitionKey, error: ErrorCode },
+    Marked {
+        key: PartitionKey,
+        error: ErrorCode,
+    },
 }

@@ -10,6 +10,8 @@
 use crate::ask::PartitionKey;
 use crate::event::ShardIndex;
 use mainstem_metadata::Image;
+use mainstem_protocol::{Offset, TopicId};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// The cluster as of some offset of the metadata log.
@@ -17,8 +19,32 @@ use std::sync::Arc;
 pub struct ClusterView {
     /// Identity of the cluster, from `meta.properties`.
     pub cluster_id: Arc<str>,
+    /// Which start of the log directory this is.
+    pub run: i32,
     /// Topics, their partitions and settings.
     pub image: Arc<Image>,
+    /// Everything before this offset of the metadata log is in the image.
+    pub offset: Offset,
+    /// Folders of partitions that the last run closed cleanly.
+    pub closed_cleanly: Arc<BTreeSet<String>>,
+}
+
+impl ClusterView {
+    /// Name and id of a topic.
+    pub(crate) fn topic(&self, name: &str) -> Option<(Arc<str>, TopicId)> {
+        self.image.topic(name).map(|topic| (Arc::clone(&topic.name), topic.id))
+    }
+
+    /// Name and id of a topic.
+    pub(crate) fn topic_by_id(&self, id: TopicId) -> Option<(Arc<str>, TopicId)> {
+        self.image.topic_by_id(id).map(|topic| (Arc::clone(&topic.name), topic.id))
+    }
+
+    /// Whether the partition exists.
+    pub(crate) fn has_partition(&self, key: &PartitionKey) -> bool {
+        let topic = self.image.topic_by_id(key.topic);
+        topic.is_some_and(|topic| topic.partition(key.partition).is_some())
+    }
 }
 
 /// Topics that the broker itself writes. Clients read them, but may not produce to them.

@@ -24,11 +24,7 @@ pub enum ResponseSegment {
     /// Bytes to write as they are. The first segment of a response begins with the length prefix.
     Bytes(Bytes),
     /// A range of a log segment: sendfile on a plain socket, a copy elsewhere.
-    File {
-        file: Arc<dyn File>,
-        position: u64,
-        len: u32,
-    },
+    File { file: Arc<dyn File>, position: u64, len: u32 },
 }
 
 impl ResponseSegment {
@@ -62,14 +58,7 @@ impl SyncJob {
     /// for a thread of the shell's pool, or for a simulator.
     pub fn run(&self, disk: &dyn Disk) -> Result<(), String> {
         for task in &self.tasks {
-            for file in &task.files {
-                file.sync_data()
-                    .map_err(|error| format!("sync a log file: {error}"))?;
-            }
-            for dir in &task.dirs {
-                disk.sync_dir(dir)
-                    .map_err(|error| format!("sync directory {}: {error}", dir.display()))?;
-            }
+            task.run(disk).map_err(|error| format!("sync: {error}"))?;
         }
         Ok(())
     }
@@ -79,29 +68,20 @@ impl SyncJob {
 #[derive(Debug)]
 pub enum Effect {
     /// Write one response to a client.
-    Respond {
-        connection: ConnectionId,
-        segments: Vec<ResponseSegment>,
-    },
+    Respond { connection: ConnectionId, segments: Vec<ResponseSegment> },
     /// Close a connection after what was already responded; `Event::Disconnected` follows.
     Close { connection: ConnectionId },
     /// Back-pressure: stop or resume reading from a connection.
     Reading { connection: ConnectionId, on: bool },
     /// Hand a message to another shard, in order.
-    ToShard {
-        shard: ShardIndex,
-        message: ShardMessage,
-    },
+    ToShard { shard: ShardIndex, message: ShardMessage },
     /// Make files durable on the pool, then say `Event::Synced`.
     Sync { token: SyncToken, job: SyncJob },
     /// Delete files and directories (recursively) at leisure. They are already out of the way:
     /// nothing waits for this and a crash before it is harmless.
     Remove { paths: Vec<PathBuf> },
     /// The answer to `Event::Command`.
-    CommandReply {
-        token: CommandToken,
-        reply: LocalReply,
-    },
+    CommandReply { token: CommandToken, reply: LocalReply },
     /// The log directory is no longer to be trusted: stop the process without a clean close.
     Halt { reason: String },
     /// After `Event::Shutdown`: all logs are closed, the shard is done.

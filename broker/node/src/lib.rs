@@ -16,19 +16,28 @@
 //!
 //! Absent on purpose: tokio, sockets, threads, clocks, unordered maps. Files only through `Disk`.
 
+mod api;
 mod ask;
+mod authorized;
 mod cluster;
 mod command;
 mod config;
+mod dispatch;
 mod effect;
 mod event;
+mod fetch_session;
 mod limits;
 mod metrics;
 mod node;
+mod partition;
+mod seat;
+mod session;
 mod shard_message;
 
 pub use command::{LocalCommand, LocalReply};
-pub use config::{ConfigProblem, ConfigProblems, FlushPolicy, NodeConfig, SETTINGS, Setting, SettingKind};
+pub use config::{
+    ConfigProblem, ConfigProblems, FlushPolicy, NodeConfig, SETTINGS, Setting, SettingKind,
+};
 pub use effect::{Effect, ResponseSegment, SyncJob};
 pub use event::{CommandToken, ConnectionId, Event, ShardIndex, SyncToken};
 pub use limits::Limits;

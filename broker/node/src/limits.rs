@@ -29,8 +29,6 @@ pub struct Limits {
     pub partitions_max: usize,
     /// Batches of one partition waiting for the verification of their transaction.
     pub verifications_waiting_max: usize,
-    /// Requests of other shards and connections under way on this shard.
-    pub requests_max: usize,
 }
 
 impl Default for Limits {
@@ -47,7 +45,6 @@ impl Default for Limits {
             topic_partitions_max: 1_000,
             partitions_max: 10_000,
             verifications_waiting_max: 1_000,
-            requests_max: 100_000,
         }
     }
 }
@@ -68,22 +65,10 @@ impl Limits {
                 self.requests_in_flight_max == 0,
                 "a connection must be able to have one request in flight",
             ),
-            (
-                self.frames_queued_max == 0,
-                "a connection must be able to queue one frame",
-            ),
-            (
-                self.topic_partitions_max < 1,
-                "a topic must be able to have one partition",
-            ),
-            (
-                self.fetch_bytes_max < 1,
-                "a fetch must be able to answer one byte",
-            ),
+            (self.frames_queued_max == 0, "a connection must be able to queue one frame"),
+            (self.topic_partitions_max < 1, "a topic must be able to have one partition"),
+            (self.fetch_bytes_max < 1, "a fetch must be able to answer one byte"),
         ];
-        relations
-            .into_iter()
-            .filter_map(|(wrong, problem)| wrong.then_some(problem))
-            .collect()
+        relations.into_iter().filter_map(|(wrong, problem)| wrong.then_some(problem)).collect()
     }
 }

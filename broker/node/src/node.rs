@@ -1,10 +1,29 @@
 //! One shard of a broker: the struct that ties the parts, and the order of a pass.
+//!
+//! Invariants:
+//! - An event is carried through to its end: messages of the shard to itself and requests whose
+//!   turn it made are handled before `handle_event` returns.
+//! - After `Halt` or `Stopped` the shard does nothing more.
+//! - Until the first view of the cluster arrives, frames wait in their sessions.
+//!
+//! Absent on purpose: what the parts do. See `dispatch`, `partition` and `seat`.
 
+use crate::api::Pending;
+use crate::ask::{Asker, Ticket};
+use crate::cluster::ClusterView;
+use crate::command::{LocalCommand, LocalReply};
 use crate::config::NodeConfig;
+use crate::dispatch::{Origin, RequestState};
 use crate::effect::Effect;
-use crate::event::{Event, ShardIndex};
-use mainstem_platform::{Disk, Instant, Now};
-use std::collections::VecDeque;
+use crate::event::{CommandToken, ConnectionId, Event, ShardIndex};
+use crate::fetch_session::FetchSessions;
+use crate::metrics::{Metrics, MetricsSnapshot};
+use crate::partition::Partitions;
+use crate::seat::Seat;
+use crate::session::Sessions;
+use crate::shard_message::ShardMessage;
+use mainstem_platform::{Disk, Instant, Now, SeededRandom};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 /// Why a shard could not be opened.
@@ -22,9 +41,43 @@ pub enum NodeError {
     Log { path: String, problem: String },
 }
 
+/// What one deadline of the shard is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Timer {
+    /// A fetch has waited long enough.
+    Fetch(Ticket),
+    /// Retention and compaction.
+    Housekeeping,
+}
+
 /// One shard of a broker. See the crate's documentation for how a shell drives it.
 pub struct ShardNode {
-    effects: VecDeque<Effect>,
+    pub(crate) config: Arc<NodeConfig>,
+    pub(crate) shard: ShardIndex,
+    pub(crate) shard_count: u16,
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) random: SeededRandom,
+    /// `None` until shard zero has sent its first view.
+    pub(crate) cluster: Option<ClusterView>,
+    pub(crate) sessions: Sessions,
+    /// Requests that are not answered yet.
+    pub(crate) requests: BTreeMap<Ticket, RequestState>,
+    /// What was gathered so far for requests whose parts are at partitions.
+    pub(crate) pending: BTreeMap<Ticket, Pending>,
+    pub(crate) next_ticket: u64,
+    /// Connections whose next frame may have its turn.
+    pub(crate) runnable: BTreeSet<ConnectionId>,
+    /// Messages of this shard to itself.
+    pub(crate) local: VecDeque<ShardMessage>,
+    pub(crate) fetch_sessions: FetchSessions,
+    pub(crate) timers: BTreeSet<(Instant, Timer)>,
+    pub(crate) partitions: Partitions,
+    /// Controller, coordinators and registry: on shard zero only.
+    pub(crate) seat: Option<Box<Seat>>,
+    pub(crate) effects: VecDeque<Effect>,
+    pub(crate) metrics: Metrics,
+    /// Halted or stopped.
+    pub(crate) over: bool,
 }
 
 impl ShardNode {
@@ -38,17 +91,77 @@ impl ShardNode {
         seed: u64,
         now: Now,
     ) -> Result<ShardNode, NodeError> {
-        let _ = (config, shard, shard_count, disk, seed, now);
-        Ok(ShardNode {
+        let problems = config.problems();
+        if !problems.0.is_empty() {
+            return Err(problems.into());
+        }
+        let mut random = SeededRandom::new(seed);
+        let fetch_sessions = FetchSessions::new(
+            config.limits.fetch_sessions_max,
+            config.limits.fetch_session_partitions_max,
+            random.fork(),
+        );
+        let mut node = ShardNode {
+            partitions: Partitions::new(shard, &config),
+            config,
+            shard,
+            shard_count,
+            disk,
+            random,
+            cluster: None,
+            sessions: Sessions::default(),
+            requests: BTreeMap::new(),
+            pending: BTreeMap::new(),
+            next_ticket: 0,
+            runnable: BTreeSet::new(),
+            local: VecDeque::new(),
+            fetch_sessions,
+            timers: BTreeSet::new(),
+            seat: None,
             effects: VecDeque::new(),
-        })
+            metrics: Metrics::default(),
+            over: false,
+        };
+        let housekeeping = now.instant.plus(node.config.housekeeping_interval);
+        node.timers.insert((housekeeping, Timer::Housekeeping));
+        if shard == ShardIndex::FIRST {
+            node.open_seat(now)?;
+        }
+        node.settle(now);
+        Ok(node)
     }
 
     /// Something happened.
-    pub fn handle_event(&mut self, _now: Now, _event: Event) {}
+    pub fn handle_event(&mut self, now: Now, event: Event) {
+        if self.over {
+            return;
+        }
+        match event {
+            Event::Connected { connection, peer } => self.sessions.connected(connection, &peer),
+            Event::Frame { connection, frame } => {
+                self.sessions.enqueue(connection, frame);
+                self.runnable.insert(connection);
+            }
+            Event::Disconnected { connection } => self.handle_disconnected(connection),
+            Event::FromShard { from, message } => self.handle_message(now, from, message),
+            Event::Synced { token, result } => self.handle_synced(now, token, result),
+            Event::Command { token, command } => self.handle_command(now, token, command),
+            Event::Shutdown => self.shutdown(now),
+        }
+        self.settle(now);
+    }
 
     /// All events of a pass were handled: group commit.
-    pub fn end_pass(&mut self, _now: Now) {}
+    pub fn end_pass(&mut self, now: Now) {
+        if self.over {
+            return;
+        }
+        self.commit_pass(now);
+        // With flush=os the commit itself makes answers, and those may let new requests in.
+        while self.settle(now) {
+            self.commit_pass(now);
+        }
+    }
 
     /// The next thing to be done.
     pub fn poll_effect(&mut self) -> Option<Effect> {
@@ -57,9 +170,120 @@ impl ShardNode {
 
     /// When `handle_deadline` is to be called, if nothing happens before.
     pub fn deadline(&self) -> Option<Instant> {
-        None
+        if self.over {
+            return None;
+        }
+        let timer = self.timers.first().map(|(at, _)| *at);
+        let seat = self.seat.as_ref().and_then(|seat| seat.deadline());
+        timer.into_iter().chain(seat).min()
     }
 
     /// The deadline has come. Call `end_pass` afterwards as after events.
-    pub fn handle_deadline(&mut self, _now: Now) {}
+    pub fn handle_deadline(&mut self, now: Now) {
+        if self.over {
+            return;
+        }
+        while let Some((at, timer)) = self.timers.first().copied() {
+            if now.instant < at {
+                break;
+            }
+            self.timers.pop_first();
+            match timer {
+                Timer::Fetch(ticket) => self.handle_fetch_deadline(now, ticket),
+                Timer::Housekeeping => self.housekeep(now),
+            }
+        }
+        self.handle_seat_deadline(now);
+        self.settle(now);
+    }
+
+    /// Handles what the shard says to itself and whose turn it is, until nothing is left. Says
+    /// whether there was anything.
+    fn settle(&mut self, now: Now) -> bool {
+        let mut settled = false;
+        while !self.over {
+            if self.drain_seat(now) {
+                settled = true;
+            } else if let Some(message) = self.local.pop_front() {
+                self.handle_message(now, self.shard, message);
+                settled = true;
+            } else if self.cluster.is_none() {
+                break;
+            } else if let Some(connection) = self.runnable.pop_first() {
+                self.run_connection(now, connection);
+                settled = true;
+            } else {
+                break;
+            }
+        }
+        settled
+    }
+
+    fn handle_message(&mut self, now: Now, from: ShardIndex, message: ShardMessage) {
+        match message {
+            ShardMessage::Cluster(view) => self.handle_view(now, view),
+            ShardMessage::Ask { ticket, view_offset, ask } => {
+                self.handle_ask(now, Asker { shard: from, ticket }, view_offset, ask);
+            }
+            ShardMessage::Told { ticket, told } => self.handle_told(now, ticket, told),
+            ShardMessage::Forward { ticket, peer, frame } => {
+                let asker = Asker { shard: from, ticket };
+                let ticket = self.take_ticket();
+                self.begin_request(now, ticket, Origin::Shard(asker), peer, frame);
+            }
+            ShardMessage::Forwarded { ticket, segments } => self.handle_forwarded(ticket, segments),
+            ShardMessage::VerifyTransaction(verify) => self.handle_verify(now, from, verify),
+            ShardMessage::TransactionVerified { ticket, error } => {
+                self.handle_verified(now, ticket, error);
+            }
+        }
+    }
+
+    fn handle_disconnected(&mut self, connection: ConnectionId) {
+        for ticket in self.sessions.disconnected(connection) {
+            self.requests.remove(&ticket);
+            if let Some(pending) = self.pending.remove(&ticket) {
+                self.drop_pending(ticket, &pending);
+            }
+        }
+        self.runnable.remove(&connection);
+    }
+
+    fn handle_command(&mut self, now: Now, token: CommandToken, command: LocalCommand) {
+        match command {
+            LocalCommand::Registry(command) => self.handle_registry(now, token, command),
+            LocalCommand::Metrics => {
+                let snapshot = Box::new(self.metrics_snapshot());
+                self.effects.push_back(Effect::CommandReply {
+                    token,
+                    reply: LocalReply::Metrics(snapshot),
+                });
+            }
+        }
+    }
+
+    fn metrics_snapshot(&self) -> MetricsSnapshot {
+        let mut snapshot = self.metrics.snapshot();
+        snapshot.connections = self.sessions.len() as u64;
+        snapshot.fetches_waiting =
+            self.timers.iter().filter(|(_, timer)| matches!(timer, Timer::Fetch(_))).count() as u64;
+        snapshot.fetch_sessions = self.fetch_sessions.len() as u64;
+        self.partitions.fill_gauges(&mut snapshot);
+        snapshot
+    }
+
+    /// The log directory is not to be trusted any more.
+    pub(crate) fn halt(&mut self, reason: String) {
+        tracing::error!(reason, "the log directory goes offline");
+        self.over = true;
+        // Nothing that was going to be promised may leave now.
+        self.effects.retain(|effect| !matches!(effect, Effect::Respond { .. }));
+        self.effects.push_back(Effect::Halt { reason });
+    }
+
+    fn shutdown(&mut self, now: Now) {
+        self.close_partitions(now);
+        self.over = true;
+        self.effects.push_back(Effect::Stopped);
+    }
 }

@@ -11,11 +11,12 @@
 //!
 //! Absent on purpose: anything the shell could want to look into. It carries messages only.
 
-use crate::ask::{Ask, PartitionKey, Ticket, Told};
+use crate::ask::{Ask, Ticket, Told};
 use crate::cluster::ClusterView;
 use crate::effect::ResponseSegment;
 use bytes::Bytes;
-use mainstem_protocol::{ErrorCode, ProducerEpoch, ProducerId};
+use mainstem_coordinator::transaction::PartitionsInTransaction;
+use mainstem_protocol::{ErrorCode, Offset};
 use std::sync::Arc;
 
 /// One message.
@@ -23,8 +24,9 @@ use std::sync::Arc;
 pub enum ShardMessage {
     /// From shard zero: the durable metadata of the cluster, whenever it changes.
     Cluster(ClusterView),
-    /// A question about partitions of the receiving shard.
-    Ask { ticket: Ticket, ask: Ask },
+    /// A question about partitions of the receiving shard. Placed with the metadata up to
+    /// `view_offset`; a shard that has not come so far yet keeps it until it has.
+    Ask { ticket: Ticket, view_offset: Offset, ask: Ask },
     /// An answer to it.
     Told { ticket: Ticket, told: Told },
     /// To shard zero: carry out this request of my client.
@@ -35,10 +37,7 @@ pub enum ShardMessage {
         frame: Bytes,
     },
     /// Its response; `None` when the connection is to be closed.
-    Forwarded {
-        ticket: Ticket,
-        segments: Option<Vec<ResponseSegment>>,
-    },
+    Forwarded { ticket: Ticket, segments: Option<Vec<ResponseSegment>> },
     /// To shard zero: is this partition part of the producer's open transaction?
     VerifyTransaction(VerifyTransaction),
     /// Its answer.
@@ -49,10 +48,5 @@ pub enum ShardMessage {
 #[derive(Debug, Clone)]
 pub struct VerifyTransaction {
     pub ticket: Ticket,
-    pub transactional_id: Arc<str>,
-    pub producer_id: ProducerId,
-    pub producer_epoch: ProducerEpoch,
-    pub key: PartitionKey,
-    /// Transactions version 2: add the partition when it is not yet part.
-    pub add: bool,
+    pub write: PartitionsInTransaction,
 }

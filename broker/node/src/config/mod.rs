@@ -121,11 +121,8 @@ pub struct ConfigProblems(pub Vec<ConfigProblem>);
 
 impl fmt::Display for ConfigProblems {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let lines: Vec<String> = self
-            .0
-            .iter()
-            .map(|problem| format!("{}: {}", problem.key, problem.problem))
-            .collect();
+        let lines: Vec<String> =
+            self.0.iter().map(|problem| format!("{}: {}", problem.key, problem.problem)).collect();
         f.write_str(&lines.join("\n"))
     }
 }
@@ -149,18 +146,11 @@ impl NodeConfig {
                 continue;
             };
             if let Err(problem) = setting.apply(&mut config, value.trim()) {
-                problems.push(ConfigProblem {
-                    key: key.clone(),
-                    problem,
-                });
+                problems.push(ConfigProblem { key: key.clone(), problem });
             }
         }
         problems.extend(config.problems().0);
-        if problems.is_empty() {
-            Ok(config)
-        } else {
-            Err(ConfigProblems(problems))
-        }
+        if problems.is_empty() { Ok(config) } else { Err(ConfigProblems(problems)) }
     }
 
     /// What is wrong with settings made in code, and the relations between settings.
@@ -169,10 +159,7 @@ impl NodeConfig {
             .limits
             .problems()
             .into_iter()
-            .map(|problem| ConfigProblem {
-                key: "limits".to_owned(),
-                problem: problem.to_owned(),
-            })
+            .map(|problem| ConfigProblem { key: "limits".to_owned(), problem: problem.to_owned() })
             .collect();
         if self.group_max_session_timeout < self.group_min_session_timeout {
             problems.push(ConfigProblem {

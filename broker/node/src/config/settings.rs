@@ -51,9 +51,7 @@ fn number<N>(value: &str, min: N, max: N) -> Result<N, String>
 where
     N: std::str::FromStr + PartialOrd + std::fmt::Display,
 {
-    let parsed: N = value
-        .parse()
-        .map_err(|_| format!("`{value}` is not a whole number"))?;
+    let parsed: N = value.parse().map_err(|_| format!("`{value}` is not a whole number"))?;
     if parsed < min || max < parsed {
         return Err(format!("{parsed} is not between {min} and {max}"));
     }
@@ -83,9 +81,7 @@ macro_rules! topic_default {
             kind: SettingKind::$kind,
             documentation: concat!("Default of the topic setting ", $topic_key, "."),
             read: |config, value| {
-                config
-                    .topic_defaults
-                    .insert($topic_key.to_owned(), value.to_owned());
+                config.topic_defaults.insert($topic_key.to_owned(), value.to_owned());
                 Ok(())
             },
             show: |config| config.topic_defaults.get($topic_key).cloned(),
@@ -156,8 +152,7 @@ pub static SETTINGS: &[Setting] = &[
         show: |config| config.cluster_id.clone(),
     },
     topic_default!("compression.type", "compression.type", String),
-    int!("fetch.max.bytes", limits.fetch_bytes_max, 1, i32::MAX,
-        "Largest response to one fetch."),
+    int!("fetch.max.bytes", limits.fetch_bytes_max, 1, i32::MAX, "Largest response to one fetch."),
     Setting {
         key: "flush",
         kind: SettingKind::String,
@@ -178,14 +173,28 @@ pub static SETTINGS: &[Setting] = &[
             Some(name.to_owned())
         },
     },
-    duration!("group.initial.rebalance.delay.ms", group_initial_rebalance_delay,
-        "How long the first rebalance of an empty group waits for more members."),
-    duration!("group.max.session.timeout.ms", group_max_session_timeout,
-        "Longest session timeout a group member may ask for."),
-    int!("group.max.size", group_size_max, 1, i32::MAX as usize,
-        "Members that one group may have."),
-    duration!("group.min.session.timeout.ms", group_min_session_timeout,
-        "Shortest session timeout a group member may ask for."),
+    duration!(
+        "group.initial.rebalance.delay.ms",
+        group_initial_rebalance_delay,
+        "How long the first rebalance of an empty group waits for more members."
+    ),
+    duration!(
+        "group.max.session.timeout.ms",
+        group_max_session_timeout,
+        "Longest session timeout a group member may ask for."
+    ),
+    int!(
+        "group.max.size",
+        group_size_max,
+        1,
+        i32::MAX as usize,
+        "Members that one group may have."
+    ),
+    duration!(
+        "group.min.session.timeout.ms",
+        group_min_session_timeout,
+        "Shortest session timeout a group member may ask for."
+    ),
     topic_default!("log.cleanup.policy", "cleanup.policy", String),
     Setting {
         key: "log.dir",
@@ -202,13 +211,21 @@ pub static SETTINGS: &[Setting] = &[
     },
     topic_default!("log.message.timestamp.type", "message.timestamp.type", String),
     topic_default!("log.retention.bytes", "retention.bytes", Long),
-    duration!("log.retention.check.interval.ms", housekeeping_interval,
-        "How often old segments are looked for."),
+    duration!(
+        "log.retention.check.interval.ms",
+        housekeeping_interval,
+        "How often old segments are looked for."
+    ),
     topic_default!("log.retention.ms", "retention.ms", Long),
     topic_default!("log.roll.ms", "segment.ms", Long),
     topic_default!("log.segment.bytes", "segment.bytes", Int),
-    int!("max.incremental.fetch.session.cache.slots", limits.fetch_sessions_max, 0, 1_000_000,
-        "Incremental fetch sessions that one shard keeps."),
+    int!(
+        "max.incremental.fetch.session.cache.slots",
+        limits.fetch_sessions_max,
+        0,
+        1_000_000,
+        "Incremental fetch sessions that one shard keeps."
+    ),
     topic_default!("message.max.bytes", "max.message.bytes", Int),
     Setting {
         key: "node.id",
@@ -220,10 +237,20 @@ pub static SETTINGS: &[Setting] = &[
         },
         show: |config| Some(config.node_id.0.to_string()),
     },
-    int!("num.partitions", num_partitions, 1, 1_000,
-        "Partitions of a topic that is created without a count."),
-    int!("offset.metadata.max.bytes", offset_metadata_bytes_max, 0, 1_048_576,
-        "Largest text kept with a committed offset."),
+    int!(
+        "num.partitions",
+        num_partitions,
+        1,
+        1_000,
+        "Partitions of a topic that is created without a count."
+    ),
+    int!(
+        "offset.metadata.max.bytes",
+        offset_metadata_bytes_max,
+        0,
+        1_048_576,
+        "Largest text kept with a committed offset."
+    ),
     Setting {
         key: "offsets.retention.minutes",
         kind: SettingKind::Int,
@@ -235,14 +262,35 @@ pub static SETTINGS: &[Setting] = &[
         },
         show: |config| Some((config.offsets_retention.as_secs() / 60).to_string()),
     },
-    int!("offsets.topic.num.partitions", offsets_topic_partitions, 1, 1_000,
-        "Partitions of the topic of consumer groups, when it is made."),
-    int!("socket.request.max.bytes", limits.frame_bytes_max, 1_024, 1_073_741_824,
-        "Largest request."),
-    duration!("transaction.max.timeout.ms", transaction_max_timeout,
-        "Longest timeout a transactional producer may ask for."),
-    int!("transaction.state.log.num.partitions", transaction_topic_partitions, 1, 1_000,
-        "Partitions of the topic of transactions, when it is made."),
-    duration!("transactional.id.expiration.ms", transactional_id_expiration,
-        "How long an idle transactional id is remembered."),
+    int!(
+        "offsets.topic.num.partitions",
+        offsets_topic_partitions,
+        1,
+        1_000,
+        "Partitions of the topic of consumer groups, when it is made."
+    ),
+    int!(
+        "socket.request.max.bytes",
+        limits.frame_bytes_max,
+        1_024,
+        1_073_741_824,
+        "Largest request."
+    ),
+    duration!(
+        "transaction.max.timeout.ms",
+        transaction_max_timeout,
+        "Longest timeout a transactional producer may ask for."
+    ),
+    int!(
+        "transaction.state.log.num.partitions",
+        transaction_topic_partitions,
+        1,
+        1_000,
+        "Partitions of the topic of transactions, when it is made."
+    ),
+    duration!(
+        "transactional.id.expiration.ms",
+        transactional_id_expiration,
+        "How long an idle transactional id is remembered."
+    ),
 ];

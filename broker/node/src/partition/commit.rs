@@ -1,0 +1,128 @@
+//! Group commit: what a pass appended becomes durable together, and the high watermark follows.
+//!
+//! At the end of a pass all partitions with new batches go into one sync job. While it runs, new
+//! appends gather; the next job takes all of them. So the rate of syncs follows the disk, and the
+//! size of a group follows the load.
+//!
+//! Invariants:
+//! - At most one job is under way.
+//! - With `flush=commit` the high watermark moves only by a finished job; with `flush=os` it moves
+//!   at the end of the pass, and only closed segments are synced, in the background.
+//! - A failed job halts the shard. It is not retried: the kernel may have dropped the pages.
+
+use super::{Partition, Partitions};
+use crate::ask::PartitionKey;
+use crate::effect::{Effect, SyncJob};
+use crate::event::SyncToken;
+use crate::node::ShardNode;
+use mainstem_metadata::config::FlushPolicy;
+use mainstem_platform::Now;
+use mainstem_protocol::Offset;
+use mainstem_storage::{SyncReceipt, SyncTask};
+
+/// The job under way.
+pub(super) struct Syncing {
+    token: SyncToken,
+    receipts: Vec<(PartitionKey, SyncReceipt)>,
+}
+
+/// What a dirty partition wants at the end of a pass.
+struct Wish {
+    /// The high watermark may move here now.
+    committed: Option<Offset>,
+    task: Option<SyncTask>,
+}
+
+impl Partition {
+    fn wish(&mut self, may_sync: bool) -> Wish {
+        let end = self.log.log_end_offset();
+        match self.flush {
+            FlushPolicy::Os => {
+                let task = if may_sync { self.log.unsynced_closed() } else { None };
+                Wish { committed: Some(end), task }
+            }
+            FlushPolicy::Commit if may_sync => {
+                let task = self.log.unsynced();
+                Wish { committed: task.is_none().then_some(end), task }
+            }
+            FlushPolicy::Commit => Wish { committed: None, task: None },
+        }
+    }
+}
+
+impl Partitions {
+    fn is_syncing(&self) -> bool {
+        self.syncing.is_some()
+    }
+}
+
+impl ShardNode {
+    /// Commits what the pass appended, or leaves it to the next commit while one is under way.
+    pub(crate) fn commit_pass(&mut self, now: Now) {
+        if self.partitions.dirty.is_empty() {
+            return;
+        }
+        let may_sync = !self.partitions.is_syncing();
+        let dirty = std::mem::take(&mut self.partitions.dirty);
+        let mut tasks = Vec::new();
+        let mut receipts = Vec::new();
+        let mut committed = Vec::new();
+        for key in dirty {
+            let Some(partition) = self.partitions.map.get_mut(&key) else { continue };
+            let wish = partition.wish(may_sync);
+            if !may_sync && partition.flush == FlushPolicy::Commit {
+                self.partitions.dirty.insert(key);
+            }
+            committed.extend(wish.committed.map(|offset| (key, offset)));
+            if let Some(task) = wish.task {
+                receipts.push((key, task.receipt));
+                tasks.push(task);
+            }
+        }
+        if !tasks.is_empty() {
+            let token = SyncToken(self.partitions.last_sync.0 + 1);
+            self.partitions.last_sync = token;
+            self.partitions.syncing = Some(Syncing { token, receipts });
+            self.metrics.synced();
+            self.effects.push_back(Effect::Sync { token, job: SyncJob { tasks } });
+        }
+        for (key, offset) in committed {
+            self.commit(now, &key, offset);
+        }
+    }
+
+    /// The job under way is over.
+    pub(crate) fn handle_synced(&mut self, now: Now, token: SyncToken, result: Result<(), String>) {
+        let Some(syncing) = self.partitions.syncing.take_if(|syncing| syncing.token == token)
+        else {
+            return;
+        };
+        if let Err(reason) = result {
+            self.halt(reason);
+            return;
+        }
+        for (key, receipt) in syncing.receipts {
+            let Some(partition) = self.partitions.map.get_mut(&key) else { continue };
+            if let Err(error) = partition.log.synced(receipt) {
+                self.halt(error.to_string());
+                return;
+            }
+            self.commit(now, &key, receipt.up_to);
+        }
+    }
+
+    /// Everything before `offset` counts as written: answers leave, fetches see it.
+    pub(crate) fn commit(&mut self, _: Now, key: &PartitionKey, offset: Offset) {
+        let Some(partition) = self.partitions.map.get_mut(key) else { return };
+        partition.log.set_high_watermark(offset);
+        let high_watermark = partition.log.high_watermark();
+        let mut over = Vec::new();
+        while partition.waits.front().is_some_and(|(at, _)| *at <= high_watermark) {
+            over.extend(partition.waits.pop_front().map(|(_, then)| then));
+        }
+        for then in over {
+            self.then(then);
+        }
+        self.wake_watchers(key);
+    }
+}

@@ -1,0 +1,35 @@
+//! Keeping logs small: retention, compaction, idle producers. Runs on the shard's timer.
+//!
+//! Absent on purpose: removal itself. Files are renamed here and removed by the shell.
+
+use crate::effect::Effect;
+use crate::node::{ShardNode, Timer};
+use mainstem_platform::Now;
+
+impl ShardNode {
+    pub(crate) fn housekeep(&mut self, now: Now) {
+        let next = now.instant.plus(self.config.housekeeping_interval);
+        self.timers.insert((next, Timer::Housekeeping));
+        let mut paths = Vec::new();
+        for partition in self.partitions.map.values_mut() {
+            partition.log.expire_producers(now);
+            let mut removed = partition.log.apply_retention(now);
+            if partition.log.config().cleanup_policy.compact {
+                removed = removed.and_then(|mut removed| {
+                    removed.extend(partition.log.compact(now)?);
+                    Ok(removed)
+                });
+            }
+            match removed {
+                Ok(removed) => paths.extend(removed),
+                // Old data stays a while longer; the next round tries again.
+                Err(error) => {
+                    tracing::error!(topic = &*partition.topic, %error, "keep a log small");
+                }
+            }
+        }
+        if !paths.is_empty() {
+            self.effects.push_back(Effect::Remove { paths });
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! The back half of a shard: the partitions that live here, their logs, and who waits for them.
+//!
+//! Words: a *wait* stands behind an append until the high watermark passes it; a *watch* stands
+//! for a fetch that wants to know when a partition grows.
+//!
+//! Invariants:
+//! - Waits of a partition are answered in the order of their appends.
+//! - The high watermark of a partition with `flush=commit` never passes what is synced.
+//! - A partition is named by its topic's id, so requests to a deleted topic never reach a topic
+//!   that was made again under its name.
+//!
+//! The rooms: `append` takes batches in, `verify` holds transactional ones back until their
+//! coordinator agrees, `read` serves fetches and watches, `offsets` answers what is where,
+//! `commit` moves the high watermark, `folder` opens and removes logs, `housekeeping` keeps them
+//! small.
+
+mod append;
+mod commit;
+mod folder;
+mod housekeeping;
+mod offsets;
+mod read;
+mod verify;
+
+pub(crate) use folder::{open_log, sort_folders};
+
+use crate::ask::{Ask, Asker, Isolation, PartitionKey, Ticket, Told};
+use crate::config::NodeConfig;
+use crate::event::{ShardIndex, SyncToken};
+use crate::metrics::MetricsSnapshot;
+use crate::node::ShardNode;
+use crate::seat::SeatThen;
+use commit::Syncing;
+use mainstem_metadata::config::FlushPolicy;
+use mainstem_platform::Now;
+use mainstem_protocol::{ErrorCode, LeaderEpoch, Offset, ProducerId};
+use mainstem_storage::Log;
+use read::Watch;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+use verify::Verifying;
+
+/// What happens when the high watermark passes an append.
+#[derive(Debug)]
+pub(crate) enum Then {
+    /// An answer leaves.
+    Tell(Asker, Told),
+    /// A machine of shard zero goes on.
+    Seat(Box<SeatThen>),
+}
+
+/// One partition and all that waits for it.
+pub(crate) struct Partition {
+    pub(crate) topic: Arc<str>,
+    pub(crate) key: PartitionKey,
+    pub(crate) log: Log,
+    pub(crate) leader_epoch: LeaderEpoch,
+    pub(crate) flush: FlushPolicy,
+    /// Offset that the high watermark must reach, and what happens then.
+    waits: VecDeque<(Offset, Then)>,
+    /// Fetches that want to know of growth: how far they may see, and how far they saw.
+    watchers: BTreeMap<Asker, (Isolation, Offset)>,
+    /// Transactional writers whose coordinator was asked.
+    verifying: BTreeMap<ProducerId, Verifying>,
+}
+
+impl Partition {
+    pub(crate) fn new(
+        topic: Arc<str>,
+        key: PartitionKey,
+        log: Log,
+        leader_epoch: LeaderEpoch,
+        flush: FlushPolicy,
+    ) -> Partition {
+        Partition {
+            topic,
+            key,
+            log,
+            leader_epoch,
+            flush,
+            waits: VecDeque::new(),
+            watchers: BTreeMap::new(),
+            verifying: BTreeMap::new(),
+        }
+    }
+
+    /// First offset that a reader of this isolation does not see.
+    pub(crate) fn bound(&self, isolation: Isolation) -> Offset {
+        match isolation {
+            Isolation::ReadUncommitted => self.log.high_watermark(),
+            Isolation::ReadCommitted => self.log.last_stable_offset(),
+        }
+    }
+
+    /// Whether what the client believes of the leader is so. -1 believes nothing.
+    fn check_leader_epoch(&self, believed: LeaderEpoch) -> ErrorCode {
+        match believed.cmp(&self.leader_epoch) {
+            _ if believed.is_none() => ErrorCode::NONE,
+            std::cmp::Ordering::Less => ErrorCode::FENCED_LEADER_EPOCH,
+            std::cmp::Ordering::Equal => ErrorCode::NONE,
+            std::cmp::Ordering::Greater => ErrorCode::UNKNOWN_LEADER_EPOCH,
+        }
+    }
+}
+
+/// All partitions of one shard.
+pub(crate) struct Partitions {
+    map: BTreeMap<PartitionKey, Partition>,
+    /// Appended to since the last commit of the pass.
+    dirty: BTreeSet<PartitionKey>,
+    /// The sync under way, at most one.
+    syncing: Option<Syncing>,
+    last_sync: SyncToken,
+    watches: BTreeMap<Asker, Watch>,
+    /// Which writer of which partition a question to the coordinator is about.
+    verifications: BTreeMap<Ticket, (PartitionKey, ProducerId)>,
+    /// Questions placed with newer metadata than this shard has, in order.
+    parked: Vec<(Offset, Asker, Ask)>,
+    verifications_max: usize,
+}
+
+impl Partitions {
+    pub(crate) fn new(_: ShardIndex, config: &NodeConfig) -> Partitions {
+        Partitions {
+            map: BTreeMap::new(),
+            dirty: BTreeSet::new(),
+            syncing: None,
+            last_sync: SyncToken(0),
+            watches: BTreeMap::new(),
+            verifications: BTreeMap::new(),
+            parked: Vec::new(),
+            verifications_max: config.limits.verifications_waiting_max,
+        }
+    }
+
+    pub(crate) fn get(&self, key: &PartitionKey) -> Option<&Partition> {
+        self.map.get(key)
+    }
+
+    pub(crate) fn get_mut(&mut self, key: &PartitionKey) -> Option<&mut Partition> {
+        self.map.get_mut(key)
+    }
+
+    pub(crate) fn fill_gauges(&self, snapshot: &mut MetricsSnapshot) {
+        snapshot.partitions = self.map.len() as u64;
+        for partition in self.map.values() {
+            snapshot.log_bytes += partition.log.size_bytes();
+            let open = partition.log.producers();
+            let open = open.iter().filter(|producer| producer.transaction_start.is_some());
+            snapshot.open_transactions += open.count() as u64;
+        }
+    }
+}
+
+impl ShardNode {
+    /// A question about partitions of this shard.
+    pub(crate) fn handle_ask(&mut self, now: Now, asker: Asker, view_offset: Offset, ask: Ask) {
+        let ours = self.cluster.as_ref().map_or(Offset::NONE, |view| view.offset);
+        if ours < view_offset {
+            self.partitions.parked.push((view_offset, asker, ask));
+            return;
+        }
+        match ask {
+            Ask::Append(ask) => self.handle_append(now, asker, ask),
+            Ask::Read(ask) => self.handle_read(asker, &ask),
+            Ask::Unwatch => self.partitions.unwatch(asker),
+            Ask::Offsets { isolation, items } => self.handle_offsets(asker, isolation, &items),
+            Ask::DeleteRecords(items) => self.handle_delete_records(asker, &items),
+            Ask::EpochEnd(items) => self.handle_epoch_end(asker, &items),
+            Ask::Markers(ask) => self.handle_markers(now, asker, &ask),
+        }
+    }
+
+    /// The metadata has come further: questions that waited for it are answered.
+    pub(crate) fn unpark(&mut self, now: Now) {
+        for (view_offset, asker, ask) in std::mem::take(&mut self.partitions.parked) {
+            self.handle_ask(now, asker, view_offset, ask);
+        }
+    }
+
+    pub(crate) fn tell(&mut self, asker: Asker, told: Told) {
+        let message = crate::shard_message::ShardMessage::Told { ticket: asker.ticket, told };
+        self.send(asker.shard, message);
+    }
+
+    /// Does `then` when the high watermark of a partition is at or past `offset`.
+    pub(crate) fn when_committed(&mut self, key: &PartitionKey, offset: Offset, then: Then) {
+        match self.partitions.map.get_mut(key) {
+            Some(partition) if partition.log.high_watermark() < offset => {
+                partition.waits.push_back((offset, then));
+            }
+            _ => self.then(then),
+        }
+    }
+
+    pub(crate) fn then(&mut self, then: Then) {
+        match then {
+            Then::Tell(asker, told) => self.tell(asker, told),
+            Then::Seat(then) => self.resume_seat(*then),
+        }
+    }
+}

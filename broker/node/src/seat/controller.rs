@@ -1,0 +1,419 @@
+//! The controller: metadata is decided here, written to `__cluster_metadata-0`, and published to
+//! all shards when it is durable.
+//!
+//! Words: the *decided* image has every decision applied; the *published* view has those that are
+//! past the high watermark of the metadata log.
+//!
+//! Invariants:
+//! - Decisions are taken on the decided image, so two requests for one topic cannot both win.
+//! - Requests are answered from the published view, so no client comes to rely upon a topic that
+//!   a power cut forgets.
+//! - Views reach the shards before the answers that speak of them.
+//! - The leader epoch of the metadata log is the number of this run.
+
+use super::identity::{Identity, write_clean_shutdown};
+use super::{Seat, SeatThen, batch, load};
+use crate::api::{CoordinatorsWait, DeleteWait, MetadataWait, TopicsWait};
+use crate::ask::PartitionKey;
+use crate::cluster::{ClusterView, GROUP_TOPIC, METADATA_TOPIC, SCHEMA_TOPIC, TRANSACTION_TOPIC};
+use crate::config::{FlushPolicy, NodeConfig};
+use crate::effect::Effect;
+use crate::event::{CommandToken, ShardIndex};
+use crate::node::{NodeError, ShardNode};
+use crate::partition::{Partition, Then, open_log, sort_folders};
+use crate::shard_message::ShardMessage;
+use mainstem_coordinator::group::{GroupConfig, GroupCoordinator};
+use mainstem_coordinator::transaction::{TransactionConfig, TransactionCoordinator};
+use mainstem_metadata::config::FlushPolicy as TopicFlushPolicy;
+use mainstem_metadata::{Command, ControllerSettings, Image, MetadataRecord, Reply, decide};
+use mainstem_platform::{Now, Random};
+use mainstem_protocol::messages::CreateTopicsRequest;
+use mainstem_protocol::messages::create_topics::{CreatableTopic, CreatableTopicConfig};
+use mainstem_protocol::{ErrorCode, LeaderEpoch, Offset, PartitionIndex, TopicId};
+use mainstem_registry::Registry;
+use mainstem_storage::{CleanupPolicy, LogConfig, Origin, Shutdown};
+use std::collections::{BTreeMap, VecDeque};
+use std::path::Path;
+use std::sync::Arc;
+
+/// The metadata log among the partitions. Kafka gives its topic this id.
+pub(crate) const METADATA_KEY: PartitionKey = PartitionKey {
+    topic: TopicId([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]),
+    partition: PartitionIndex(0),
+};
+
+/// Who goes on when a decision is durable.
+#[derive(Debug)]
+pub(crate) enum ControllerThen {
+    /// CreateTopics answers.
+    Created(TopicsWait),
+    /// DeleteTopics answers.
+    Deleted(DeleteWait),
+    /// Metadata answers, with the topics that it made.
+    Metadata(MetadataWait),
+    /// FindCoordinator answers, with the internal topic that it made.
+    Coordinators(CoordinatorsWait),
+    /// The transaction coordinator gets its block of producer ids.
+    ProducerIds,
+    /// A command of the registry is taken again, with the topic that it made.
+    Registry { token: CommandToken, command: mainstem_registry::Command },
+    /// Nobody waits.
+    Nobody,
+}
+
+/// The metadata log keeps everything: it is the only copy.
+fn metadata_log_config() -> LogConfig {
+    LogConfig {
+        retention_ms: None,
+        retention_bytes: None,
+        cleanup_policy: CleanupPolicy { delete: false, compact: false },
+        segment_ms: i64::MAX,
+        segment_index_bytes: 1 << 20,
+        ..LogConfig::default()
+    }
+}
+
+impl ShardNode {
+    /// The broker's defaults of topic settings, its flush policy among them.
+    pub(crate) fn topic_defaults(&self) -> BTreeMap<String, String> {
+        let mut defaults = self.config.topic_defaults.clone();
+        let flush = flush_policy(&self.config).as_str().to_owned();
+        defaults.insert("flush.policy".to_owned(), flush);
+        defaults
+    }
+
+    /// Opens everything that only shard zero has.
+    pub(crate) fn open_seat(&mut self, now: Now) -> Result<(), NodeError> {
+        let identity = Identity::open(&*self.disk, &self.config, &mut self.random)?;
+        let dir = self.config.log_dir.join(format!("{METADATA_TOPIC}-0"));
+        self.refuse_lost_metadata(&identity, &dir)?;
+        let shutdown = match identity.closed_cleanly.contains(&format!("{METADATA_TOPIC}-0")) {
+            true => Shutdown::Clean,
+            false => Shutdown::Unclean,
+        };
+        let log = open_log(&self.disk, &dir, metadata_log_config(), shutdown, now)?;
+        let damaged = |problem| NodeError::Log { path: dir.display().to_string(), problem };
+        let decided = load::load_image(&log).map_err(damaged)?;
+        let epoch = LeaderEpoch(identity.run);
+        let flush = flush_policy(&self.config);
+        let name = Arc::from(METADATA_TOPIC);
+        self.partitions.adopt(Partition::new(name, METADATA_KEY, log, epoch, flush));
+        let tag = identity.run.to_string();
+        let removals = sort_folders(&*self.disk, &self.config.log_dir, &decided, &tag)
+            .map_err(|error| NodeError::LogDir(format!("sort folders: {error}")))?;
+        if !removals.is_empty() {
+            self.effects.push_back(Effect::Remove { paths: removals });
+        }
+        self.seat = Some(Box::new(self.make_seat(identity, decided)));
+        self.restart_broker(now)?;
+        let view = self.take_view();
+        self.follow(now, view).map_err(|problem| NodeError::Log {
+            path: self.config.log_dir.display().to_string(),
+            problem,
+        })
+    }
+
+    /// Partitions without the metadata that explains them: somebody must look.
+    fn refuse_lost_metadata(&self, identity: &Identity, dir: &Path) -> Result<(), NodeError> {
+        let refuse = |why: String| Err(NodeError::LogDir(why));
+        match self.disk.exists(dir) {
+            Ok(true) => Ok(()),
+            Ok(false) if identity.is_new || identity.run == 1 => Ok(()),
+            // A start that died before its first record has no folder either, nor any topics.
+            Ok(false) => {
+                let entries = self.disk.list(&self.config.log_dir);
+                let entries = entries.map_err(|error| NodeError::LogDir(error.to_string()))?;
+                match entries.iter().any(|entry| entry.is_dir) {
+                    true => refuse(format!("{} is gone, but logs are here", dir.display())),
+                    false => Ok(()),
+                }
+            }
+            Err(error) => refuse(format!("look for {}: {error}", dir.display())),
+        }
+    }
+
+    fn make_seat(&mut self, identity: Identity, decided: Image) -> Seat {
+        let config = Arc::clone(&self.config);
+        let settings = ControllerSettings {
+            brokers: vec![config.node_id],
+            default_partitions: config.num_partitions,
+            default_replication_factor: 1,
+            partitions_per_topic_max: config.limits.topic_partitions_max,
+            partitions_max: config.limits.partitions_max,
+            broker_defaults: self.topic_defaults(),
+            ..ControllerSettings::default()
+        };
+        let count = |topic: &str, otherwise: i32| {
+            let made = decided.topic(topic).map(|topic| topic.partitions.len());
+            made.and_then(|count| i32::try_from(count).ok()).unwrap_or(otherwise)
+        };
+        let offsets_partitions = count(GROUP_TOPIC, config.offsets_topic_partitions);
+        let groups = GroupConfig {
+            offsets_partitions,
+            initial_rebalance_delay: config.group_initial_rebalance_delay,
+            session_timeout_min: config.group_min_session_timeout,
+            session_timeout_max: config.group_max_session_timeout,
+            group_size_max: config.group_size_max,
+            offset_metadata_bytes_max: config.offset_metadata_bytes_max,
+            offsets_retention: config.offsets_retention,
+            ..GroupConfig::default()
+        };
+        let transactions = TransactionConfig {
+            state_partitions: count(TRANSACTION_TOPIC, config.transaction_topic_partitions),
+            offsets_partitions,
+            transaction_timeout_max: config.transaction_max_timeout,
+            transactional_id_expiration: config.transactional_id_expiration,
+            ..TransactionConfig::default()
+        };
+        Seat {
+            identity,
+            decided,
+            settings,
+            groups: GroupCoordinator::new(groups, self.random.next_u64()),
+            transactions: TransactionCoordinator::new(transactions),
+            registry: Registry::new(),
+            routes: BTreeMap::new(),
+            markers: BTreeMap::new(),
+            resumed: VecDeque::new(),
+        }
+    }
+
+    /// Gives the partitions their leader epoch of this run, before anybody is served.
+    fn restart_broker(&mut self, now: Now) -> Result<(), NodeError> {
+        let command = Command::RestartBroker { broker: self.config.node_id };
+        self.decide(now, &command, ControllerThen::Nobody);
+        let Some(partition) = self.partitions.get_mut(&METADATA_KEY) else { return Ok(()) };
+        let failed = |problem: String| NodeError::Log { path: METADATA_TOPIC.to_owned(), problem };
+        if let Some(task) = partition.log.unsynced() {
+            task.run(&*self.disk).map_err(|error| failed(format!("sync: {error}")))?;
+            partition.log.synced(task.receipt).map_err(|error| failed(error.to_string()))?;
+        }
+        let end = partition.log.log_end_offset();
+        self.commit(now, &METADATA_KEY, end);
+        // Nobody waits for this decision, and the first view is taken from the decided image.
+        if let Some(seat) = self.seat.as_mut() {
+            seat.resumed.clear();
+        }
+        Ok(())
+    }
+
+    fn take_view(&self) -> ClusterView {
+        let seat = self.seat.as_ref().expect("shard zero has a seat");
+        let log = self.partitions.get(&METADATA_KEY).map(|partition| &partition.log);
+        ClusterView {
+            cluster_id: Arc::clone(&seat.identity.cluster_id),
+            run: seat.identity.run,
+            image: Arc::new(seat.decided.clone()),
+            offset: log.map_or(Offset::ZERO, |log| log.high_watermark()),
+            closed_cleanly: Arc::clone(&seat.identity.closed_cleanly),
+        }
+    }
+
+    /// Decides a command and writes its records; `then` goes on when they are durable.
+    pub(crate) fn decide(&mut self, now: Now, command: &Command, then: ControllerThen) {
+        let Some(seat) = self.seat.as_mut() else { return };
+        let decision = decide(&seat.decided, &seat.settings, &mut self.random, command);
+        let (mut records, mut reply) = (decision.records, decision.reply);
+        if !records.is_empty()
+            && let Err(error) = self.write_metadata(now, &records)
+        {
+            records.clear();
+            refuse_all(&mut reply, error);
+        }
+        let end =
+            self.partitions.get(&METADATA_KEY).map(|partition| partition.log.log_end_offset());
+        let then = SeatThen::Decided { records, reply, then };
+        let end = end.unwrap_or(Offset::ZERO);
+        self.when_committed(&METADATA_KEY, end, Then::Seat(Box::new(then)));
+    }
+
+    fn write_metadata(&mut self, now: Now, records: &[MetadataRecord]) -> Result<(), ErrorCode> {
+        let mut values = Vec::with_capacity(records.len());
+        for record in records {
+            values.push(record.encode().map_err(|error| {
+                tracing::error!(%error, "encode a metadata record");
+                ErrorCode::UNKNOWN_SERVER_ERROR
+            })?);
+        }
+        let batch = batch(now, values.iter().map(|value| (None, Some(value))), None)?;
+        self.append(now, &METADATA_KEY, batch, Origin::Coordinator).map_err(|(error, _)| error)?;
+        let Some(seat) = self.seat.as_mut() else { return Ok(()) };
+        for record in records {
+            if let Err(error) = seat.decided.apply(record) {
+                self.halt(format!("a decision does not fit its own image: {error}"));
+                return Err(ErrorCode::UNKNOWN_SERVER_ERROR);
+            }
+        }
+        Ok(())
+    }
+
+    /// A decision is durable: it is published, then answered.
+    pub(super) fn handle_decided(
+        &mut self,
+        now: Now,
+        records: &[MetadataRecord],
+        reply: Reply,
+        then: ControllerThen,
+    ) {
+        if !records.is_empty() {
+            self.publish(now, records);
+        }
+        match (then, reply) {
+            (ControllerThen::Created(wait), Reply::CreateTopics(response)) => {
+                wait.answer(self, response);
+            }
+            (ControllerThen::Deleted(wait), Reply::DeleteTopics(response)) => {
+                wait.answer(self, response);
+            }
+            (ControllerThen::Metadata(wait), Reply::CreateTopics(response)) => {
+                wait.answer(self, &response);
+            }
+            (ControllerThen::Coordinators(wait), Reply::CreateTopics(response)) => {
+                wait.answer(self, &response);
+            }
+            (ControllerThen::Registry { token, command }, Reply::CreateTopics(response)) => {
+                self.registry_topic_made(now, token, command, &response);
+            }
+            (ControllerThen::ProducerIds, Reply::ProducerIds { first, count }) => {
+                self.handle_producer_ids(now, Ok((first, count)));
+            }
+            (ControllerThen::ProducerIds, _) => {
+                self.handle_producer_ids(now, Err(ErrorCode::UNKNOWN_SERVER_ERROR));
+            }
+            (ControllerThen::Nobody, _) => {}
+            (then, reply) => unreachable!("{then:?} does not follow {reply:?}"),
+        }
+    }
+
+    fn publish(&mut self, now: Now, records: &[MetadataRecord]) {
+        let Some(mut view) = self.cluster.clone() else { return };
+        let image = Arc::make_mut(&mut view.image);
+        for record in records {
+            if let Err(error) = image.apply(record) {
+                self.halt(format!("a durable decision does not fit the published image: {error}"));
+                return;
+            }
+        }
+        view.offset = view.offset.plus(records.len() as i64);
+        if let Err(problem) = self.follow(now, view) {
+            self.halt(problem);
+        }
+    }
+
+    /// Takes a view over on shard zero and sends it to the others.
+    fn follow(&mut self, now: Now, view: ClusterView) -> Result<(), String> {
+        for shard in 1..self.shard_count {
+            let message = ShardMessage::Cluster(view.clone());
+            self.effects.push_back(Effect::ToShard { shard: ShardIndex(shard), message });
+        }
+        self.take_over(now, view)
+    }
+
+    /// A view of shard zero arrived.
+    pub(crate) fn handle_view(&mut self, now: Now, view: ClusterView) {
+        if let Err(problem) = self.take_over(now, view) {
+            self.halt(problem);
+        }
+    }
+
+    fn take_over(&mut self, now: Now, view: ClusterView) -> Result<(), String> {
+        let old = self.cluster.take();
+        let old = old.as_ref().map(|old| &*old.image);
+        let opened = self.follow_view(now, old, &view).map_err(|error| error.to_string())?;
+        let gone: Vec<Arc<str>> = old
+            .into_iter()
+            .flat_map(Image::topics)
+            .filter(|topic| view.image.topic_by_id(topic.id).is_none())
+            .map(|topic| Arc::clone(&topic.name))
+            .collect();
+        self.cluster = Some(view);
+        for key in opened {
+            self.load_internal(now, &key)?;
+        }
+        if let Some(seat) = self.seat.as_mut()
+            && !gone.is_empty()
+        {
+            let names: Vec<&str> = gone.iter().map(|name| &**name).collect();
+            seat.groups.handle_topics_deleted(&names);
+        }
+        self.unpark(now);
+        Ok(())
+    }
+
+    /// Reads a partition of an internal topic into its machine.
+    pub(super) fn load_internal(&mut self, now: Now, key: &PartitionKey) -> Result<(), String> {
+        let Some(seat) = self.seat.as_mut() else { return Ok(()) };
+        let Some(partition) = self.partitions.get(key) else { return Ok(()) };
+        let (log, index, epoch) = (&partition.log, key.partition, partition.leader_epoch);
+        let loaded = match &*partition.topic {
+            GROUP_TOPIC => load::load_groups(&mut seat.groups, log, index, epoch, now),
+            TRANSACTION_TOPIC => {
+                load::load_transactions(&mut seat.transactions, log, index, epoch, now)
+            }
+            SCHEMA_TOPIC => load::load_registry(&mut seat.registry, log),
+            _ => Ok(()),
+        };
+        loaded.map_err(|problem| format!("load {}-{index}: {problem}", partition.topic))
+    }
+
+    /// Closes everything and leaves proof of it.
+    pub(crate) fn close_partitions(&mut self, _: Now) {
+        let folders = self.close_logs();
+        let Some(run) = self.cluster.as_ref().map(|view| view.run) else { return };
+        let dir = &self.config.log_dir;
+        // Without the proof the next start verifies more; nothing is lost.
+        if let Err(error) = write_clean_shutdown(&*self.disk, dir, self.shard, run, &folders) {
+            tracing::warn!(%error, "write down the clean shutdown");
+        }
+    }
+
+    /// The request that makes one of the broker's own topics.
+    pub(crate) fn internal_topic(&self, name: &str) -> CreateTopicsRequest {
+        let partitions = match name {
+            GROUP_TOPIC => self.config.offsets_topic_partitions,
+            TRANSACTION_TOPIC => self.config.transaction_topic_partitions,
+            _ => 1,
+        };
+        let config = |name: &str, value: &str| CreatableTopicConfig {
+            name: name.to_owned(),
+            value: Some(value.to_owned()),
+        };
+        let mut configs = vec![config("cleanup.policy", "compact")];
+        if name != SCHEMA_TOPIC {
+            configs.push(config("segment.bytes", "104857600"));
+        }
+        let topic = CreatableTopic {
+            name: name.to_owned(),
+            num_partitions: partitions,
+            replication_factor: 1,
+            configs,
+            ..Default::default()
+        };
+        CreateTopicsRequest { topics: vec![topic], ..Default::default() }
+    }
+}
+
+fn flush_policy(config: &NodeConfig) -> TopicFlushPolicy {
+    match config.flush {
+        FlushPolicy::Commit => TopicFlushPolicy::Commit,
+        FlushPolicy::Os => TopicFlushPolicy::Os,
+    }
+}
+
+/// The records could not be written: nothing of the reply holds.
+fn refuse_all(reply: &mut Reply, error: ErrorCode) {
+    match reply {
+        Reply::CreateTopics(response) => {
+            response.topics.iter_mut().for_each(|topic| topic.error_code = error);
+        }
+        Reply::DeleteTopics(response) => {
+            response.responses.iter_mut().for_each(|topic| topic.error_code = error);
+        }
+        Reply::CreatePartitions(response) => {
+            response.results.iter_mut().for_each(|topic| topic.error_code = error);
+        }
+        Reply::ProducerIds { .. } | Reply::NoProducerIdsLeft | Reply::BrokerRestarted { .. } => {
+            *reply = Reply::NoProducerIdsLeft;
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! What only shard zero has: the controller, the coordinators and the registry.
+//!
+//! All of them are decide/apply machines over a log of this shard. Their effects are carried out
+//! here: records become batches of their topics, answers become responses, markers become
+//! questions to the shards of their partitions.
+//!
+//! Invariants:
+//! - What a machine promises leaves when the high watermark has passed the records behind it.
+//! - Machines are resumed from a queue, never from within a call to them.
+//!
+//! The rooms: `identity` is the log directory's own identity, `controller` decides metadata and
+//! publishes it, `coordinators` drives groups and transactions, `markers` ends transactions on
+//! their partitions, `load` reads logs back, `registry` hosts the schemas.
+
+mod controller;
+mod coordinators;
+mod identity;
+mod load;
+mod markers;
+mod registry;
+
+pub(crate) use controller::ControllerThen;
+pub(crate) use coordinators::context;
+
+use crate::ask::{Asker, Ticket};
+use crate::event::CommandToken;
+use crate::node::ShardNode;
+use bytes::{Bytes, BytesMut};
+use coordinators::CoordinatorsThen;
+use identity::Identity;
+use mainstem_coordinator::group::GroupCoordinator;
+use mainstem_coordinator::transaction::{Participation, TransactionCoordinator};
+use mainstem_coordinator::{ProducerIdAndEpoch, TopicPartition};
+use mainstem_metadata::{ControllerSettings, Image, MetadataRecord, Reply};
+use mainstem_platform::{Instant, Now};
+use mainstem_protocol::ErrorCode;
+use mainstem_protocol::record::{BatchBuilder, NO_SEQUENCE};
+use mainstem_registry::Registry;
+use markers::MarkerRound;
+use std::collections::{BTreeMap, VecDeque};
+
+/// What goes on when records of a machine are past the high watermark.
+#[derive(Debug)]
+pub(crate) enum SeatThen {
+    /// The controller publishes its records and gives its reply.
+    Decided { records: Vec<MetadataRecord>, reply: Reply, then: ControllerThen },
+    /// A coordinator applies what it appended.
+    Coordinators(CoordinatorsThen),
+    /// The registry's answer leaves.
+    Registry { token: CommandToken, reply: mainstem_registry::Reply },
+}
+
+/// Where an answer of the transaction coordinator goes that is not a client's response.
+pub(crate) enum Route {
+    /// To a partition that keeps a batch.
+    Verification { asker: Asker, partition: TopicPartition, participation: Participation },
+    /// On to the group coordinator.
+    TxnOffsetCommit(Box<crate::api::TxnOffsetCommitWait>),
+}
+
+/// The machines of shard zero.
+pub(crate) struct Seat {
+    pub(crate) identity: Identity,
+    /// The image with every decision applied, durable or not: what the next decision is taken on.
+    decided: Image,
+    pub(crate) settings: ControllerSettings,
+    pub(crate) groups: GroupCoordinator,
+    pub(crate) transactions: TransactionCoordinator,
+    registry: Registry,
+    pub(crate) routes: BTreeMap<Ticket, Route>,
+    markers: BTreeMap<Ticket, MarkerRound>,
+    /// Machines to be resumed, in order.
+    resumed: VecDeque<SeatThen>,
+}
+
+impl Seat {
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        let deadlines = [self.groups.deadline(), self.transactions.deadline()];
+        deadlines.into_iter().flatten().min()
+    }
+}
+
+impl ShardNode {
+    /// Lets a machine go on at the next turn.
+    pub(crate) fn resume_seat(&mut self, then: SeatThen) {
+        if let Some(seat) = self.seat.as_mut() {
+            seat.resumed.push_back(then);
+        }
+    }
+
+    /// Resumes one machine or carries out one effect. False when there is nothing to do.
+    pub(crate) fn drain_seat(&mut self, now: Now) -> bool {
+        let Some(seat) = self.seat.as_mut() else { return false };
+        if let Some(then) = seat.resumed.pop_front() {
+            match then {
+                SeatThen::Decided { records, reply, then } => {
+                    self.handle_decided(now, &records, reply, then);
+                }
+                SeatThen::Coordinators(then) => self.handle_coordinators_then(now, then),
+                SeatThen::Registry { token, reply } => self.answer_registry(token, reply),
+            }
+            return true;
+        }
+        if let Some(effect) = seat.groups.poll_effect() {
+            self.handle_group_effect(now, effect);
+            return true;
+        }
+        if let Some(effect) = seat.transactions.poll_effect() {
+            self.handle_transaction_effect(now, effect);
+            return true;
+        }
+        false
+    }
+
+    pub(crate) fn handle_seat_deadline(&mut self, now: Now) {
+        let Some(seat) = self.seat.as_mut() else { return };
+        let due = |deadline: Option<Instant>| deadline.is_some_and(|at| at <= now.instant);
+        if due(seat.groups.deadline()) {
+            seat.groups.handle_timeout(now);
+        }
+        if due(seat.transactions.deadline()) {
+            seat.transactions.handle_timeout(now);
+        }
+    }
+}
+
+/// Records of a machine as one batch.
+fn batch<'a>(
+    now: Now,
+    records: impl Iterator<Item = (Option<&'a Bytes>, Option<&'a Bytes>)>,
+    producer: Option<ProducerIdAndEpoch>,
+) -> Result<BytesMut, ErrorCode> {
+    let mut builder = BatchBuilder::new();
+    if let Some(producer) = producer {
+        builder = builder.producer(producer.id, producer.epoch, NO_SEQUENCE).transactional();
+    }
+    for (key, value) in records {
+        let (key, value) = (key.map(|key| &key[..]), value.map(|value| &value[..]));
+        builder.push(now.wall_ms, key, value, &[]);
+    }
+    builder.finish_mut().map_err(|error| {
+        tracing::error!(%error, "encode records of a coordinator");
+        ErrorCode::RECORD_LIST_TOO_LARGE
+    })
+}
