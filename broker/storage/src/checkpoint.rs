@@ -124,7 +124,8 @@ pub(crate) fn format_epochs(entries: &[(LeaderEpoch, Offset)]) -> String {
 /// `None` when the text is not whole and in order: the caller rebuilds the history from the log.
 pub(crate) fn parse_epochs(text: &str) -> Option<Vec<(LeaderEpoch, Offset)>> {
     let mut lines = text.lines();
-    if lines.next()? != "0" {
+    // Without its last newline the last number may be cut.
+    if !text.ends_with('\n') || lines.next()? != "0" {
         return None;
     }
     let count: usize = lines.next()?.parse().ok()?;

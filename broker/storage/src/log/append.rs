@@ -9,6 +9,7 @@
 //! segment's size and is overwritten. Any other failed write fails the log for good.
 
 use super::Log;
+use super::leftovers::remove_segment;
 use super::replay::note_batch;
 use crate::config::TimestampType;
 use crate::error::AppendError;
@@ -190,6 +191,16 @@ impl Log {
     /// Closes the active segment and begins the next one. Every step may be done again after a
     /// failure, so a full disk leaves the log as it was.
     pub(super) fn roll(&mut self) -> io::Result<()> {
+        let rolled = self.try_roll();
+        if rolled.is_err() {
+            // The next try may have another base. If this fails too, opening the log will know a
+            // segment that was never begun.
+            let _ = remove_segment(&*self.disk, &self.dir, self.next_offset);
+        }
+        rolled
+    }
+
+    fn try_roll(&mut self) -> io::Result<()> {
         let base = self.next_offset;
         debug_assert!(self.active().base < base, "an empty segment is not rolled");
         let (mut next, _) = Segment::open(&*self.disk, &self.dir, base).map_err(into_io)?;

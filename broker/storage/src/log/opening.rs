@@ -2,7 +2,8 @@
 //!
 //! After a clean end everything is trusted; heads of the last segment are walked to find its end.
 //! After any other end:
-//! - Segments that end at or before the recovery point are trusted, they were synced with indexes.
+//! - Segments that end before the recovery point are trusted: they were closed when it was written,
+//!   and were synced with their indexes. One that ends at it may have been active still.
 //! - The others, and the last one always, are read whole: every checksum is computed, offsets must
 //!   follow one another, indexes are built anew. Where that stops, the log is cut and later segments
 //!   are dropped, unless it stops before the recovery point: then data that was durable is damaged,
@@ -30,7 +31,7 @@ use crate::producer::{ProducerStates, decode_snapshot};
 use crate::scan::{HeaderScan, ScanError, read_batch};
 use crate::segment::Segment;
 use crate::slice::{Recovery, Shutdown};
-use mainstem_platform::{Disk, Now, OpenMode};
+use mainstem_platform::{Disk, Now, OpenMode, replace_file};
 use mainstem_protocol::ids::Offset;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -52,7 +53,6 @@ impl Log {
         now: Now,
     ) -> Result<(Self, Recovery), StorageError> {
         config.check();
-        let is_new = !disk.exists(&dir).map_err(StorageError::disk("look for", &dir))?;
         disk.create_dir_all(&dir).map_err(StorageError::disk("create", &dir))?;
         let listing = settle(&*disk, &dir)?;
         let has_files = !listing.bases.is_empty();
@@ -68,10 +68,8 @@ impl Log {
         }
         let first = segments.first().map_or(next_offset, |segment| segment.base);
         let mut sync = SyncBook::new(next_offset);
-        if is_new || !has_files {
+        if !has_files {
             sync.note_names();
-        }
-        if is_new {
             sync.note_parent();
         }
         let mut log = Self {
@@ -150,11 +148,37 @@ impl<'a> Opening<'a> {
         Ok(())
     }
 
+    /// Removes segments that a roll on a full disk left empty while the log went on in the one
+    /// before. The last segment may be empty for good reason: then it begins where that one ends.
+    fn drop_unbegun(&mut self) -> Result<(), StorageError> {
+        let last = self.segments.len() - 1;
+        let mut place = last;
+        while place > 0 {
+            let unbegun = self.segments[place].size == 0
+                && (place < last || self.segments[place].base < self.end_of_heads(place - 1)?);
+            if unbegun {
+                let segment = self.segments.remove(place);
+                remove_segment(self.disk, self.dir, segment.base)?;
+                self.broken = self.broken.iter().map(|at| at - usize::from(place < *at)).collect();
+            }
+            place -= 1;
+        }
+        Ok(())
+    }
+
+    /// Where the heads of a segment end that may be torn.
+    fn end_of_heads(&self, place: usize) -> Result<Offset, StorageError> {
+        let mut end = self.segments[place].base;
+        self.walk(place, 0, |header, _| end = header.next_offset())?;
+        Ok(end)
+    }
+
     fn run(&mut self, listing: &Listing, shutdown: Shutdown) -> Result<(), StorageError> {
+        self.drop_unbegun()?;
         let last = self.segments.len() - 1;
         let reaches_past = |place: usize| {
             let next = self.segments.get(place + 1);
-            next.is_none_or(|next| self.point.recovery_point < next.base)
+            next.is_none_or(|next| self.point.recovery_point <= next.base)
         };
         let mut from = match shutdown {
             Shutdown::Clean => self.segments.len(),
@@ -393,16 +417,20 @@ impl<'a> Opening<'a> {
         self.deepen_producers()?;
         self.epochs.cut_at(self.next_offset);
         let last_base = self.segments.last().map_or(Offset(0), |segment| segment.base);
+        let mut removed = false;
         for offset in &listing.snapshots {
             let stray = *offset < last_base && !listing.bases.contains(offset);
             if self.next_offset < *offset || stray {
                 let path = SegmentFile::live(*offset, Kind::Snapshot).path(self.dir);
                 self.disk.remove_file(&path).map_err(StorageError::disk("remove", &path))?;
+                removed = true;
             }
         }
         let failed = || StorageError::disk("sync what was recovered in", self.dir);
         let verified = self.segments.get(self.verified_from..).unwrap_or_default();
-        if verified.iter().all(|segment| segment.size == 0) && self.report.truncated_bytes == 0 {
+        if verified.iter().all(|segment| segment.size == 0) && self.report.truncated_bytes == 0
+            && !removed
+        {
             return Ok(());
         }
         for segment in verified {
@@ -410,7 +438,14 @@ impl<'a> Opening<'a> {
                 file.sync_data().map_err(failed())?;
             }
         }
-        self.disk.sync_dir(self.dir).map_err(failed())?;
+        // What was killed before its first sync may have left nothing of itself durable: the history
+        // of epochs, the names, the directory.
+        let epochs = self.epochs.format();
+        replace_file(self.disk, &self.dir.join(LEADER_EPOCHS), epochs.as_bytes())
+            .map_err(failed())?;
+        if let Some(parent) = self.dir.parent() {
+            self.disk.sync_dir(parent).map_err(failed())?;
+        }
         let log_start = checkpoint.value().log_start;
         let recovery_point = self.next_offset;
         checkpoint.write(RecoveryPoint { recovery_point, log_start }).map_err(failed())?;

@@ -53,7 +53,7 @@ impl Log {
                 break;
             }
         }
-        if bound == Bound::LastStable {
+        if bound == Bound::LastStable && slice.bytes > 0 {
             self.collect_aborted(first_place, from, &mut slice);
         }
         Ok(slice)
