@@ -97,6 +97,11 @@ impl<M: Machine> Shared<M> {
         }
     }
 
+    /// Waits before another attempt.
+    pub(crate) async fn pause(&self, duration: Duration) {
+        tokio::time::sleep(duration).await;
+    }
+
     /// Ends the driver once it has carried out what the machine still wants.
     pub(crate) fn stop(&self) {
         self.closed.store(true, Ordering::Release);

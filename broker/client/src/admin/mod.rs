@@ -1,10 +1,30 @@
-//! The admin client's handle.
+//! The admin client: topics, groups, settings, offsets.
+//!
+//! [`machine`] brings requests to their brokers; [`topics`] and [`groups`] hold the calls; this
+//! file holds what they answer with, and the handle.
+//!
+//! Questions are repeated until they are answered. Commands are not: whether a lost one was
+//! carried out is for the caller to find out.
+
+mod groups;
+mod machine;
+mod topics;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mainstem_platform::os::os_seed;
+use mainstem_protocol::{BrokerId, ErrorCode, Request};
 
 use crate::config::AdminConfig;
-use crate::error::{ClientError, Result};
-use crate::records::{OffsetAndMetadata, TopicPartition};
+use crate::core::wire::Answer;
+use crate::core::{Address, Failure, OperationId, Wire};
+use crate::error::{Cause, ClientError, Result};
+use crate::limits::RETRY_BACKOFF;
+use crate::net::Shared;
+use crate::records::TopicPartition;
+use machine::{AdminMachine, Outcome, Tag, Target};
 
 /// A topic to be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -107,79 +127,196 @@ pub enum OffsetSpec {
 }
 
 /// Creates, deletes and describes. Calls that name several things answer for each of them.
-pub struct Admin {}
+pub struct Admin {
+    shared: Arc<Shared<AdminMachine>>,
+    request_timeout: Duration,
+    call_timeout: Duration,
+}
+
+impl Drop for Admin {
+    fn drop(&mut self) {
+        self.shared.tell(|machine, _| machine.close());
+        self.shared.stop();
+    }
+}
+
+/// Gives up an operation whose caller went away.
+struct Waiting<'a> {
+    shared: &'a Shared<AdminMachine>,
+    operation: OperationId,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.shared.peek().cancel(self.operation);
+    }
+}
 
 impl Admin {
-    pub async fn connect(_config: AdminConfig) -> Result<Self> {
-        todo!()
+    /// Connects to the first broker that answers.
+    pub async fn connect(config: AdminConfig) -> Result<Self> {
+        let bootstrap = Address::parse_list(&config.bootstrap)?;
+        let shared = Shared::start(AdminMachine::new(&config, bootstrap, os_seed()));
+        let AdminConfig { request_timeout, call_timeout, .. } = config;
+        let admin = Self { shared, request_timeout, call_timeout };
+        admin.brokers().await?;
+        Ok(admin)
     }
 
-    /// One answer per topic, in the order given.
-    pub async fn create_topics(
+    async fn brokers(&self) -> Result<Vec<BrokerId>> {
+        let known = || self.shared.peek().brokers();
+        match self.shared.wait_for(self.call_timeout, known).await {
+            Some(brokers) => Ok(brokers),
+            None => {
+                let why = self.shared.peek().last_failure();
+                Err(ClientError::Retriable(Cause::text(format!("connect: {why}"))))
+            }
+        }
+    }
+
+    fn timeout_ms(&self) -> i32 {
+        i32::try_from(self.request_timeout.as_millis()).unwrap_or(i32::MAX)
+    }
+
+    /// One request, once: for what must not happen twice.
+    async fn call<R: Request + Send + 'static>(
         &self,
-        _topics: &[NewTopic],
-    ) -> Result<Vec<(String, Result<(), ClientError>)>> {
-        todo!()
+        target: Target,
+        cap: i16,
+        build: impl FnOnce(i16) -> R + Send + 'static,
+    ) -> Result<R::Response> {
+        let answer = self.raw_once::<R>(target, cap, build).await?;
+        answer.decode::<R>().map_err(Failure::into_error)
     }
 
-    pub async fn delete_topics(
+    /// A question, asked again while it finds no one to answer.
+    async fn ask<R: Request + Send + 'static>(
         &self,
-        _names: &[&str],
-    ) -> Result<Vec<(String, Result<(), ClientError>)>> {
-        todo!()
+        target: &Target,
+        cap: i16,
+        build: impl Fn(i16) -> R,
+    ) -> Result<R::Response> {
+        let answer = self.raw::<R>(target, cap, build).await?;
+        answer.decode::<R>().map_err(Failure::into_error)
     }
 
-    /// Names of all topics, internal ones too, sorted.
-    pub async fn list_topics(&self) -> Result<Vec<String>> {
-        todo!()
-    }
-
-    pub async fn describe_topics(
+    async fn raw<R: Request + Send + 'static>(
         &self,
-        _names: &[&str],
-    ) -> Result<Vec<(String, Result<TopicDescription, ClientError>)>> {
-        todo!()
+        target: &Target,
+        cap: i16,
+        build: impl Fn(i16) -> R,
+    ) -> Result<Answer> {
+        let begun = self.shared.now().instant;
+        loop {
+            // Requests differ by version in few places; all that are possible are made ready.
+            let versions = R::MIN_VERSION..=R::MAX_VERSION.min(cap);
+            let mut ready: Vec<(i16, R)> = versions.map(|v| (v, build(v))).collect();
+            let pick = move |version: i16| {
+                let index = ready.iter().position(|(v, _)| *v == version).unwrap_or_default();
+                ready.swap_remove(index).1
+            };
+            match self.raw_once::<R>(target.clone(), cap, pick).await {
+                Err(ClientError::Retriable(cause)) => {
+                    let spent = self.shared.now().instant.saturating_duration_since(begun);
+                    if spent >= self.call_timeout {
+                        return Err(ClientError::Retriable(cause));
+                    }
+                    self.shared.pause(RETRY_BACKOFF).await;
+                }
+                result => return result,
+            }
+        }
     }
 
-    pub async fn describe_cluster(&self) -> Result<ClusterDescription> {
-        todo!()
-    }
-
-    pub async fn list_groups(&self) -> Result<Vec<GroupListing>> {
-        todo!()
-    }
-
-    pub async fn describe_groups(
+    async fn raw_once<R: Request + Send + 'static>(
         &self,
-        _groups: &[&str],
-    ) -> Result<Vec<(String, Result<GroupDescription, ClientError>)>> {
-        todo!()
+        target: Target,
+        cap: i16,
+        build: impl FnOnce(i16) -> R + Send + 'static,
+    ) -> Result<Answer> {
+        let timeout = self.request_timeout;
+        let send = Box::new(move |wire: &mut Wire<Tag>, now, route, tag| {
+            let version = wire.version::<R>(route, cap).unwrap_or(R::MIN_VERSION);
+            wire.send(now, route, &build(version), cap, timeout, tag);
+        });
+        match self.operate(|machine| machine.call(target, send)).await? {
+            Outcome::Answer(answer) => Ok(answer),
+            Outcome::Found(_) => Err(ClientError::Retriable(Cause::text("crossed answers"))),
+        }
     }
 
-    pub async fn delete_groups(
+    /// A question to a group's coordinator; `read` finds the error code of the answer.
+    async fn ask_group<R: Request + Send + 'static, T>(
         &self,
-        _groups: &[&str],
-    ) -> Result<Vec<(String, Result<(), ClientError>)>> {
-        todo!()
+        group: &str,
+        cap: i16,
+        build: impl Fn(i16) -> R,
+        read: impl Fn(R::Response) -> (ErrorCode, T),
+    ) -> Result<T> {
+        let target = Target::Group(group.to_owned());
+        let begun = self.shared.now().instant;
+        loop {
+            let (code, content) = read(self.ask(&target, cap, &build).await?);
+            let spent = self.shared.now().instant.saturating_duration_since(begun);
+            match code {
+                ErrorCode::NONE => return Ok(content),
+                code if code.is_retriable() && spent < self.call_timeout => {
+                    self.coordinator_moved(group, code).await?;
+                }
+                code => return refused(&format!("group {group}"), code, None).map(|()| content),
+            }
+        }
     }
 
-    /// The settings of one topic.
-    pub async fn describe_configs(&self, _topic: &str) -> Result<Vec<ConfigEntry>> {
-        todo!()
+    /// Before asking again: the coordinator moved or loads.
+    async fn coordinator_moved(&self, group: &str, _code: ErrorCode) -> Result<()> {
+        self.shared.tell(|machine, _| machine.forget_coordinator(group));
+        self.shared.pause(RETRY_BACKOFF).await;
+        Ok(())
     }
 
-    pub async fn list_offsets(
+    async fn look_up(
         &self,
-        _offsets: &[(TopicPartition, OffsetSpec)],
+        times: Vec<(TopicPartition, i64)>,
     ) -> Result<BTreeMap<TopicPartition, i64>> {
-        todo!()
+        if times.is_empty() {
+            return Ok(BTreeMap::new());
+        }
+        match self.operate(|machine| machine.look_up(times)).await? {
+            Outcome::Found(found) => Ok(found.into_iter().map(|(p, f)| (p, f.offset)).collect()),
+            Outcome::Answer(_) => Ok(BTreeMap::new()),
+        }
     }
 
-    /// All committed offsets of a group.
-    pub async fn group_offsets(
+    async fn operate(
         &self,
-        _group: &str,
-    ) -> Result<BTreeMap<TopicPartition, OffsetAndMetadata>> {
-        todo!()
+        start: impl FnOnce(&mut AdminMachine) -> Result<OperationId>,
+    ) -> Result<Outcome> {
+        let shared = &*self.shared;
+        let operation = shared.tell(|machine, _| start(machine))?;
+        let waiting = Waiting { shared, operation };
+        let answer = || shared.peek().operations().take(operation);
+        let result = shared.wait_for(self.call_timeout, answer).await;
+        drop(waiting);
+        result.unwrap_or_else(|| {
+            let why = shared.peek().last_failure();
+            Err(ClientError::Retriable(Cause::text(format!("no answer in time: {why}"))))
+        })
     }
+}
+
+/// An error code of an answer as an error of ours.
+fn refused(operation: &str, code: ErrorCode, message: Option<String>) -> Result<()> {
+    if code.is_ok() {
+        return Ok(());
+    }
+    let mut cause = Cause::of(operation, code);
+    if let Some(message) = message {
+        cause.text = format!("{operation}: {message} ({})", code.name());
+    }
+    Err(if code.is_retriable() {
+        ClientError::Retriable(cause)
+    } else {
+        ClientError::Refused(cause)
+    })
 }

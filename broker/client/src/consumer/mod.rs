@@ -1,109 +1,257 @@
-//! The consumer's handle.
+//! The consumer: reads records, alone or as a member of a group.
+//!
+//! In reading order: [`assignor`] (who gets what), [`membership`] and [`joining`] (the group),
+//! [`positions`] and [`chunk`] (where we are, what is buffered), [`session`] and [`fetch`]
+//! (bringing records), [`commits`], [`machine`] (all of it). This file is the handle.
 
 pub(crate) mod assignor;
+mod chunk;
+mod commits;
+mod fetch;
+mod joining;
+mod machine;
+mod membership;
+mod positions;
+mod session;
+
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
+use mainstem_platform::Now;
+use mainstem_platform::os::os_seed;
+
 use crate::config::ConsumerConfig;
-use crate::error::Result;
+use crate::core::list_offsets::{EARLIEST, Found, LATEST};
+use crate::core::{Address, OperationId};
+use crate::error::{Cause, ClientError, Result};
+use crate::net::Shared;
 use crate::records::{
     GroupMetadata, OffsetAndMetadata, OffsetAndTimestamp, Polled, TopicPartition,
 };
+use machine::{ConsumerMachine, Outcome};
+
+/// How long closing waits for the last commit and the farewell to the group.
+const CLOSE_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Reads records, alone or as a member of a group.
-pub struct Consumer {}
+pub struct Consumer {
+    shared: Arc<Shared<ConsumerMachine>>,
+    request_timeout: Duration,
+}
+
+impl Drop for Consumer {
+    fn drop(&mut self) {
+        self.shared.tell(|machine, _| machine.close());
+        self.shared.stop();
+    }
+}
+
+/// Gives up an operation whose caller went away.
+struct Waiting<'a> {
+    shared: &'a Shared<ConsumerMachine>,
+    operation: OperationId,
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.shared.peek().cancel(self.operation);
+    }
+}
 
 impl Consumer {
-    pub async fn connect(_config: ConsumerConfig) -> Result<Self> {
-        todo!()
+    /// Connects to the first broker that answers.
+    pub async fn connect(config: ConsumerConfig) -> Result<Self> {
+        config.check()?;
+        let bootstrap = Address::parse_list(&config.bootstrap)?;
+        let request_timeout = config.request_timeout;
+        let shared = Shared::start(ConsumerMachine::new(config, bootstrap, os_seed()));
+        let consumer = Self { shared, request_timeout };
+        let connected = || consumer.shared.peek().is_connected().then_some(());
+        match consumer.shared.wait_for(request_timeout * 2, connected).await {
+            Some(()) => Ok(consumer),
+            None => {
+                let why = consumer.shared.peek().last_failure();
+                Err(ClientError::Retriable(Cause::text(format!("connect: {why}"))))
+            }
+        }
     }
 
-    /// Joins the group for these topics at the next poll. Replaces what was subscribed before.
-    pub fn subscribe(&self, _topics: &[&str]) -> Result<()> {
-        todo!()
+    /// Joins the group for these topics at the next poll. Replaces what was subscribed before;
+    /// no topics at all leave the group.
+    pub fn subscribe(&self, topics: &[&str]) -> Result<()> {
+        self.shared.tell(|machine, _| machine.subscribe(topics))
     }
 
-    /// Reads exactly these partitions, without group membership.
-    pub fn assign(&self, _partitions: &[TopicPartition]) -> Result<()> {
-        todo!()
+    /// Reads exactly these partitions, without group membership. Partitions that stay keep their
+    /// position.
+    pub fn assign(&self, partitions: &[TopicPartition]) -> Result<()> {
+        self.shared.tell(|machine, _| machine.assign(partitions))
     }
 
     /// Waits for records or a rebalance, at most `timeout`.
-    pub async fn poll(&self, _timeout: Duration) -> Result<Polled> {
-        todo!()
+    ///
+    /// A rebalance is returned alone. After `Revoked` the partitions are still owned: the next
+    /// poll gives them up, so that offsets can be committed in between.
+    pub async fn poll(&self, timeout: Duration) -> Result<Polled> {
+        self.shared.tell(|machine, now| machine.begin_poll(now));
+        let polled = self.shared.wait_for(timeout, || {
+            let now = self.shared.now();
+            let polled = self.shared.peek().poll(now);
+            if polled.is_some() {
+                // There is room in the buffer, or a rebalance goes on.
+                self.shared.wake_driver();
+            }
+            polled
+        });
+        polled.await.unwrap_or_else(|| Ok(Polled::default()))
     }
 
-    pub fn seek(&self, _partition: &TopicPartition, _offset: i64) -> Result<()> {
-        todo!()
+    /// The next poll returns this offset, or the first after it.
+    pub fn seek(&self, partition: &TopicPartition, offset: i64) -> Result<()> {
+        self.shared.tell(|machine, _| machine.seek(partition, offset))
     }
 
-    /// Goes to the beginning or end at the next poll.
-    pub fn seek_to_beginning(&self, _partitions: &[TopicPartition]) -> Result<()> {
-        todo!()
+    pub fn seek_to_beginning(&self, partitions: &[TopicPartition]) -> Result<()> {
+        self.shared.tell(|machine, _| machine.seek_to(partitions, EARLIEST))
+    }
+
+    pub fn seek_to_end(&self, partitions: &[TopicPartition]) -> Result<()> {
+        self.shared.tell(|machine, _| machine.seek_to(partitions, LATEST))
     }
 
     /// The next offset that a poll returns; `None` while it is not known.
-    pub fn position(&self, _partition: &TopicPartition) -> Option<i64> {
-        todo!()
+    pub fn position(&self, partition: &TopicPartition) -> Option<i64> {
+        self.shared.peek().positions().partitions.get(partition)?.position
     }
 
-    pub fn pause(&self, _partitions: &[TopicPartition]) {
-        todo!()
+    /// Polls skip these partitions; they go on being fetched into their buffers.
+    pub fn pause(&self, partitions: &[TopicPartition]) {
+        self.set_paused(partitions, true);
     }
 
-    pub fn resume(&self, _partitions: &[TopicPartition]) {
-        todo!()
+    pub fn resume(&self, partitions: &[TopicPartition]) {
+        self.set_paused(partitions, false);
     }
 
-    pub async fn commit(&self, _offsets: &[(TopicPartition, OffsetAndMetadata)]) -> Result<()> {
-        todo!()
+    fn set_paused(&self, partitions: &[TopicPartition], paused: bool) {
+        self.shared.tell(|machine, _| {
+            for name in partitions {
+                if let Some(partition) = machine.positions().partitions.get_mut(name) {
+                    partition.paused = paused;
+                }
+            }
+        });
     }
 
+    /// Commits the NEXT offset to read of each partition.
+    pub async fn commit(&self, offsets: &[(TopicPartition, OffsetAndMetadata)]) -> Result<()> {
+        self.operate(|machine, now| machine.start_commit(now, offsets)).await.map(|_| ())
+    }
+
+    /// Committed offsets of the group; partitions without one are absent.
     pub async fn committed(
         &self,
-        _partitions: &[TopicPartition],
+        partitions: &[TopicPartition],
     ) -> Result<BTreeMap<TopicPartition, OffsetAndMetadata>> {
-        todo!()
+        match self.operate(|machine, _| machine.start_committed(partitions)).await? {
+            Outcome::Committed(offsets) => Ok(offsets),
+            Outcome::Done | Outcome::Found(_) => Ok(BTreeMap::new()),
+        }
     }
 
     pub async fn beginning_offsets(
         &self,
-        _partitions: &[TopicPartition],
+        partitions: &[TopicPartition],
     ) -> Result<BTreeMap<TopicPartition, i64>> {
-        todo!()
+        let times = partitions.iter().map(|partition| (partition.clone(), EARLIEST));
+        Ok(offsets_of(self.look_up(times).await?))
     }
 
     /// The high watermark, or the last stable offset for a read-committed consumer.
     pub async fn end_offsets(
         &self,
-        _partitions: &[TopicPartition],
+        partitions: &[TopicPartition],
     ) -> Result<BTreeMap<TopicPartition, i64>> {
-        todo!()
+        let times = partitions.iter().map(|partition| (partition.clone(), LATEST));
+        Ok(offsets_of(self.look_up(times).await?))
     }
 
+    /// The first record at or after each time (in ms since 1970); `None` when there is none.
     pub async fn offsets_for_times(
         &self,
-        _times: &[(TopicPartition, i64)],
+        times: &[(TopicPartition, i64)],
     ) -> Result<BTreeMap<TopicPartition, Option<OffsetAndTimestamp>>> {
-        todo!()
+        if let Some((partition, time)) = times.iter().find(|(_, time)| *time < 0) {
+            return Err(ClientError::Config(format!("time of {partition}: {time} is negative")));
+        }
+        let found = self.look_up(times.iter().cloned()).await?;
+        let answer = |found: Found| {
+            let Found { offset, timestamp_ms } = found;
+            (offset >= 0).then_some(OffsetAndTimestamp { offset, timestamp_ms })
+        };
+        Ok(found.into_iter().map(|(partition, found)| (partition, answer(found))).collect())
+    }
+
+    async fn look_up(
+        &self,
+        times: impl Iterator<Item = (TopicPartition, i64)>,
+    ) -> Result<BTreeMap<TopicPartition, Found>> {
+        match self.operate(|machine, _| machine.start_lookup(times)).await? {
+            Outcome::Found(found) => Ok(found),
+            Outcome::Done | Outcome::Committed(_) => Ok(BTreeMap::new()),
+        }
+    }
+
+    async fn operate(
+        &self,
+        start: impl FnOnce(&mut ConsumerMachine, Now) -> Result<OperationId>,
+    ) -> Result<Outcome> {
+        let shared = &*self.shared;
+        let operation = shared.tell(start)?;
+        let waiting = Waiting { shared, operation };
+        let answer = || shared.peek().operations().take(operation);
+        let result = shared.wait_for(self.request_timeout * 2, answer).await;
+        drop(waiting);
+        result.unwrap_or_else(|| {
+            let why = shared.peek().last_failure();
+            Err(ClientError::Retriable(Cause::text(format!("no answer in time: {why}"))))
+        })
     }
 
     /// Number of partitions of a topic.
-    pub async fn partitions_for(&self, _topic: &str) -> Result<i32> {
-        todo!()
+    pub async fn partitions_for(&self, topic: &str) -> Result<i32> {
+        let name: Arc<str> = topic.into();
+        let ask = || self.shared.tell(|machine, _| machine.partition_count(&name));
+        let answer = self.shared.wait_for(self.request_timeout, ask).await;
+        answer.unwrap_or_else(|| {
+            let why = self.shared.peek().why_unknown(topic);
+            Err(ClientError::Retriable(Cause::text(format!("topic {topic}: {why}"))))
+        })
     }
 
+    /// Who this consumer is in its group; `None` without a group id.
     pub fn group_metadata(&self) -> Option<GroupMetadata> {
-        todo!()
+        self.shared.peek().group_metadata()
     }
 
+    /// The partitions that are read now.
     pub fn assignment(&self) -> BTreeSet<TopicPartition> {
-        todo!()
+        self.shared.peek().positions().partitions.keys().cloned().collect()
     }
 
-    /// Leaves the group and closes.
+    /// Commits if that is automatic, leaves the group and closes.
     pub async fn close(self) -> Result<()> {
-        todo!()
+        self.shared.tell(|machine, now| machine.leave(now));
+        let left = || self.shared.peek().has_left().then_some(());
+        self.shared.wait_for(CLOSE_PATIENCE, left).await;
+        Ok(())
     }
+}
+
+fn offsets_of(found: BTreeMap<TopicPartition, Found>) -> BTreeMap<TopicPartition, i64> {
+    found.into_iter().map(|(partition, found)| (partition, found.offset)).collect()
 }

@@ -5,7 +5,9 @@
 //! what), [`backoff`], [`operations`] (answers that a caller waits for).
 
 pub(crate) mod backoff;
+pub(crate) mod committed;
 pub(crate) mod coordinator;
+pub(crate) mod list_offsets;
 pub(crate) mod metadata;
 pub(crate) mod operations;
 pub(crate) mod versions;

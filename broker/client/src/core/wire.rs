@@ -148,7 +148,6 @@ impl Answer {
 /// The end of one request.
 #[derive(Debug)]
 pub(crate) struct Completion<T> {
-    pub(crate) route: Route,
     pub(crate) tag: T,
     pub(crate) result: Result<Answer, Failure>,
 }
@@ -255,6 +254,11 @@ impl<T> Wire<T> {
 
     pub(crate) fn features(&self) -> Features {
         self.features
+    }
+
+    /// The brokers that were named so far.
+    pub(crate) fn brokers(&self) -> impl Iterator<Item = BrokerId> {
+        self.brokers.keys().copied()
     }
 
     /// Whether any broker has answered and is still there.
@@ -387,7 +391,7 @@ impl<T> Wire<T> {
                 }
             }
             Err(failure) => {
-                self.completions.push_back(Completion { route, tag, result: Err(failure) });
+                self.completions.push_back(Completion { tag, result: Err(failure) });
             }
         }
     }
@@ -466,7 +470,7 @@ impl<T> Wire<T> {
                 match link.in_flight.pop_front() {
                     Some(request) if correlation_id == Some(request.correlation_id) => {
                         let result = Ok(Answer { version: request.version, frame });
-                        let completion = Completion { route, tag: request.tag, result };
+                        let completion = Completion { tag: request.tag, result };
                         self.completions.push_back(completion);
                     }
                     other => {
@@ -535,7 +539,7 @@ impl<T> Wire<T> {
         };
         for request in link.in_flight.drain(..) {
             let result = Err(Failure::Disconnected(text.clone()));
-            self.completions.push_back(Completion { route, tag: request.tag, result });
+            self.completions.push_back(Completion { tag: request.tag, result });
         }
         self.last_failure = Some(text);
     }

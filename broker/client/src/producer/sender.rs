@@ -232,7 +232,7 @@ impl Sender {
     }
 
     fn handle_completion(&mut self, now: Now, completion: Completion<Tag>) {
-        let Completion { tag, result, .. } = completion;
+        let Completion { tag, result } = completion;
         match tag {
             Tag::Metadata => self.metadata.handle_answer(now.instant, &mut self.wire, result),
             Tag::InitProducerId => self.handle_identity(now.instant, result),
@@ -419,6 +419,7 @@ impl Sender {
         let Some(route) = self.wire.any_ready(now.instant, Lane::Control) else { return };
         idempotence.asking = true;
         let request = InitProducerIdRequest {
+            transactional_id: None,
             transaction_timeout_ms: i32::MAX,
             ..InitProducerIdRequest::default()
         };

@@ -1,0 +1,227 @@
+//! Committing offsets to the group's coordinator, one request at a time and in order.
+//!
+//! A commit is repeated until it has an answer or its caller gave up: it names absolute offsets,
+//! so repeating it is harmless as long as no later commit overtakes it, which the queue prevents.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use mainstem_platform::{Instant, Now};
+use mainstem_protocol::ErrorCode;
+use mainstem_protocol::messages::OffsetCommitRequest;
+use mainstem_protocol::messages::offset_commit::{
+    OffsetCommitRequestPartition, OffsetCommitRequestTopic,
+};
+
+use super::machine::Tag;
+use crate::core::backoff::Backoff;
+use crate::core::coordinator::Coordinator;
+use crate::core::wire::Answer;
+use crate::core::{Failure, OperationId, Wire};
+use crate::error::{Cause, ClientError, Result};
+use crate::limits::{OPERATIONS_MAX, RETRY_BACKOFF, RETRY_BACKOFF_MAX};
+use crate::records::{GroupMetadata, OffsetAndMetadata, TopicPartition};
+
+/// Version 10 names topics by id.
+const VERSION_CAP: i16 = 9;
+
+/// What a refused commit means to the membership.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Consequence {
+    None,
+    /// A rebalance is going on, in the generation that was named.
+    Rebalance(i32),
+    /// The group went on without the member of the generation that was named.
+    Lost(i32),
+}
+
+#[derive(Debug)]
+struct Commit {
+    /// `None`: nobody waits (auto commit).
+    operation: Option<OperationId>,
+    group: GroupMetadata,
+    offsets: BTreeMap<TopicPartition, OffsetAndMetadata>,
+    /// When it is given up.
+    deadline: Instant,
+}
+
+/// See the module's text.
+#[derive(Debug)]
+pub(crate) struct Commits {
+    timeout: Duration,
+    queue: VecDeque<Commit>,
+    busy: bool,
+    backoff: Backoff,
+    pub(crate) results: Vec<(OperationId, Result<()>)>,
+}
+
+impl Commits {
+    pub(crate) fn new(timeout: Duration) -> Self {
+        Self {
+            timeout,
+            queue: VecDeque::new(),
+            busy: false,
+            backoff: Backoff::new(RETRY_BACKOFF, RETRY_BACKOFF_MAX),
+            results: Vec::new(),
+        }
+    }
+
+    pub(crate) fn is_idle(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    pub(crate) fn push(
+        &mut self,
+        now: Instant,
+        operation: Option<OperationId>,
+        group: GroupMetadata,
+        offsets: BTreeMap<TopicPartition, OffsetAndMetadata>,
+    ) {
+        // The queue holds one commit per waiting caller, and those are limited; auto commits
+        // beyond that add nothing to the ones that wait.
+        if offsets.is_empty() || self.queue.len() >= OPERATIONS_MAX {
+            self.results.extend(operation.map(|operation| (operation, Ok(()))));
+            return;
+        }
+        let deadline = now.plus(self.timeout);
+        self.queue.push_back(Commit { operation, group, offsets, deadline });
+    }
+
+    pub(crate) fn advance(
+        &mut self,
+        now: Now,
+        wire: &mut Wire<Tag>,
+        coordinator: &mut Coordinator,
+    ) {
+        let late = |commit: &mut Commit| commit.deadline <= now.instant;
+        while !self.busy
+            && let Some(commit) = self.queue.pop_front_if(late)
+        {
+            let why = wire.last_failure().unwrap_or("the coordinator did not answer");
+            let cause = Cause::text(format!("commit: {why}"));
+            self.finish(commit, Err(ClientError::Retriable(cause)));
+        }
+        if self.busy || !self.backoff.ready(now.instant) {
+            return;
+        }
+        let Some(commit) = self.queue.front() else { return };
+        let tag = || Tag::Group(super::membership::Ask::Find);
+        let Some(route) = coordinator.route(now, wire, self.timeout, tag) else { return };
+        let request = OffsetCommitRequest {
+            group_id: commit.group.group_id.clone(),
+            generation_id_or_member_epoch: commit.group.generation_id,
+            member_id: commit.group.member_id.clone(),
+            group_instance_id: commit.group.group_instance_id.clone(),
+            topics: by_topic(&commit.offsets),
+            ..OffsetCommitRequest::default()
+        };
+        self.busy = true;
+        wire.send(now.instant, route, &request, VERSION_CAP, self.timeout, Tag::Commit);
+    }
+
+    fn finish(&mut self, commit: Commit, result: Result<()>) {
+        self.results.extend(commit.operation.map(|operation| (operation, result)));
+    }
+
+    pub(crate) fn handle_answer(
+        &mut self,
+        now: Instant,
+        wire: &mut Wire<Tag>,
+        coordinator: &mut Coordinator,
+        result: Result<Answer, Failure>,
+    ) -> Consequence {
+        self.busy = false;
+        let Some(mut commit) = self.queue.pop_front() else { return Consequence::None };
+        let response = match result.and_then(Answer::decode::<OffsetCommitRequest>) {
+            Ok(response) => response,
+            Err(failure @ Failure::Unsupported(_)) => {
+                self.finish(commit, Err(failure.into_error()));
+                return Consequence::None;
+            }
+            Err(_) => {
+                coordinator.disconnected(now, wire);
+                self.queue.push_front(commit);
+                return Consequence::None;
+            }
+        };
+        let mut worst = ErrorCode::NONE;
+        for topic in &response.topics {
+            for answer in &topic.partitions {
+                if answer.error_code.is_ok() {
+                    let name = topic.name.as_str();
+                    commit.offsets.remove(&TopicPartition::new(name, answer.partition_index));
+                } else if worst.is_ok() || !answer.error_code.is_retriable() {
+                    worst = answer.error_code;
+                }
+            }
+        }
+        if worst.is_ok() {
+            self.backoff.succeeded();
+            self.finish(commit, Ok(()));
+            return Consequence::None;
+        }
+        self.refused(now, wire, coordinator, commit, worst)
+    }
+
+    fn refused(
+        &mut self,
+        now: Instant,
+        wire: &mut Wire<Tag>,
+        coordinator: &mut Coordinator,
+        commit: Commit,
+        code: ErrorCode,
+    ) -> Consequence {
+        let cause = Cause::of("commit", code);
+        let generation = commit.group.generation_id;
+        let (error, consequence) = match code {
+            ErrorCode::UNKNOWN_MEMBER_ID | ErrorCode::ILLEGAL_GENERATION => {
+                (ClientError::Rejoin(cause), Consequence::Lost(generation))
+            }
+            ErrorCode::REBALANCE_IN_PROGRESS => {
+                (ClientError::Rejoin(cause), Consequence::Rebalance(generation))
+            }
+            ErrorCode::FENCED_INSTANCE_ID => (ClientError::Fenced(cause), Consequence::None),
+            ErrorCode::NOT_COORDINATOR | ErrorCode::COORDINATOR_NOT_AVAILABLE => {
+                coordinator.disconnected(now, wire);
+                self.queue.push_front(commit);
+                return Consequence::None;
+            }
+            code if code.is_retriable() => {
+                self.backoff.failed(now, wire.random());
+                self.queue.push_front(commit);
+                return Consequence::None;
+            }
+            _ => (ClientError::Refused(cause), Consequence::None),
+        };
+        self.finish(commit, Err(error));
+        consequence
+    }
+
+    pub(crate) fn deadline(&self, now: Instant) -> Option<Instant> {
+        let first = self.queue.front().filter(|_| !self.busy)?;
+        crate::core::earlier(self.backoff.deadline(now), Some(first.deadline))
+    }
+}
+
+fn by_topic(
+    offsets: &BTreeMap<TopicPartition, OffsetAndMetadata>,
+) -> Vec<OffsetCommitRequestTopic> {
+    let mut topics: Vec<OffsetCommitRequestTopic> = Vec::new();
+    for (partition, offset) in offsets {
+        let entry = OffsetCommitRequestPartition {
+            partition_index: partition.partition,
+            committed_offset: offset.offset,
+            committed_leader_epoch: offset.leader_epoch.unwrap_or(-1),
+            committed_metadata: Some(offset.metadata.clone()),
+        };
+        match topics.last_mut().filter(|topic| *topic.name == *partition.topic) {
+            Some(topic) => topic.partitions.push(entry),
+            None => topics.push(OffsetCommitRequestTopic {
+                name: partition.topic.to_string(),
+                partitions: vec![entry],
+                ..OffsetCommitRequestTopic::default()
+            }),
+        }
+    }
+    topics
+}

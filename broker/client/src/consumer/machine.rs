@@ -1,0 +1,594 @@
+//! The consumer's machine: what it reads, what it belongs to, what it is asked.
+//!
+//! It joins the parts: [`super::membership`] says which partitions are ours,
+//! [`super::positions`] where we are in them, [`super::fetch`] brings their records,
+//! [`super::commits`] remembers how far we came.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use mainstem_platform::{Instant, Now};
+use mainstem_protocol::BrokerId;
+use mainstem_protocol::messages::OffsetFetchRequest;
+
+use super::commits::{Commits, Consequence};
+use super::fetch::Fetcher;
+use super::membership::{Ask, Membership};
+use super::positions::{Positions, Want};
+use crate::config::{AutoOffsetReset, ConsumerConfig, Isolation};
+use crate::core::backoff::Backoff;
+use crate::core::committed::{self, OFFSET_FETCH_CAP};
+use crate::core::list_offsets::{EARLIEST, Found, JobId, JobResult, LATEST, ListOffsets};
+use crate::core::wire::{Answer, Completion};
+use crate::core::{
+    Address, Failure, Machine, Metadata, NetEffect, NetEvent, OperationId, Operations, Wire,
+    earlier,
+};
+use crate::error::{Cause, ClientError, Result};
+use crate::limits::{RETRY_BACKOFF, RETRY_BACKOFF_MAX};
+use crate::records::{GroupMetadata, OffsetAndMetadata, Polled, TopicPartition};
+
+/// What an answer belongs to.
+#[derive(Debug, Clone)]
+pub(crate) enum Tag {
+    Metadata,
+    Group(Ask),
+    Fetch(BrokerId),
+    Commit,
+    /// `None`: to find our own positions.
+    Committed(Option<OperationId>, Vec<TopicPartition>),
+    ListOffsets(JobId, Vec<TopicPartition>),
+}
+
+/// What an operation answers.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    Done,
+    Committed(BTreeMap<TopicPartition, OffsetAndMetadata>),
+    Found(BTreeMap<TopicPartition, Found>),
+}
+
+/// A lookup of committed offsets for a caller.
+struct CommittedQuery {
+    operation: OperationId,
+    partitions: Vec<TopicPartition>,
+}
+
+/// See the module's text.
+pub(crate) struct ConsumerMachine {
+    config: ConsumerConfig,
+    wire: Wire<Tag>,
+    metadata: Metadata,
+    membership: Membership,
+    positions: Positions,
+    fetcher: Fetcher,
+    commits: Commits,
+    list_offsets: ListOffsets,
+    /// Lookups of our own, and of callers.
+    resets: BTreeMap<JobId, Vec<TopicPartition>>,
+    callers: BTreeMap<JobId, OperationId>,
+    queries: Vec<CommittedQuery>,
+    committed_backoff: Backoff,
+    operations: Operations<Outcome>,
+    auto_commit_at: Instant,
+    failure: Option<ClientError>,
+    closed: bool,
+    now: Instant,
+}
+
+impl ConsumerMachine {
+    pub(crate) fn new(config: ConsumerConfig, bootstrap: Vec<Address>, seed: u64) -> Self {
+        Self {
+            wire: Wire::new(&config.client_id, bootstrap, seed),
+            metadata: Metadata::new(config.allow_auto_create_topics),
+            membership: Membership::new(config.clone()),
+            positions: Positions::default(),
+            fetcher: Fetcher::new(config.clone()),
+            commits: Commits::new(config.request_timeout),
+            list_offsets: ListOffsets::new(config.isolation, config.request_timeout),
+            resets: BTreeMap::new(),
+            callers: BTreeMap::new(),
+            queries: Vec::new(),
+            committed_backoff: Backoff::new(RETRY_BACKOFF, RETRY_BACKOFF_MAX),
+            operations: Operations::default(),
+            auto_commit_at: Instant(0),
+            failure: None,
+            closed: false,
+            now: Instant(0),
+            config,
+        }
+    }
+
+    pub(crate) fn is_connected(&self) -> bool {
+        self.wire.is_connected()
+    }
+
+    pub(crate) fn last_failure(&self) -> String {
+        self.wire.last_failure().unwrap_or("no broker answered").to_owned()
+    }
+
+    pub(crate) fn operations(&mut self) -> &mut Operations<Outcome> {
+        &mut self.operations
+    }
+
+    pub(crate) fn positions(&mut self) -> &mut Positions {
+        &mut self.positions
+    }
+
+    pub(crate) fn subscribe(&mut self, topics: &[&str]) -> Result<()> {
+        if self.config.group_id.is_none() {
+            return Err(ClientError::Config("group_id: needed to subscribe".to_owned()));
+        }
+        let mut topics: Vec<Arc<str>> = topics.iter().map(|topic| Arc::from(*topic)).collect();
+        topics.sort();
+        topics.dedup();
+        for topic in &topics {
+            self.want(topic)?;
+        }
+        if !self.membership.is_subscribed() {
+            self.positions.clear();
+        }
+        self.membership.subscribe(topics);
+        Ok(())
+    }
+
+    pub(crate) fn assign(&mut self, partitions: &[TopicPartition]) -> Result<()> {
+        for partition in partitions {
+            self.want(&partition.topic)?;
+        }
+        self.membership.subscribe(Vec::new());
+        self.membership.take_assigned();
+        let want = self.first_want();
+        self.positions.set(partitions, want);
+        Ok(())
+    }
+
+    fn want(&mut self, topic: &Arc<str>) -> Result<()> {
+        if self.metadata.want(topic) {
+            return Ok(());
+        }
+        Err(ClientError::Refused(Cause::text("this client follows too many topics")))
+    }
+
+    fn first_want(&self) -> Want {
+        if self.config.group_id.is_some() { Want::Committed } else { self.reset() }
+    }
+
+    fn reset(&self) -> Want {
+        match self.config.auto_offset_reset {
+            AutoOffsetReset::Earliest => Want::Time(EARLIEST),
+            AutoOffsetReset::Latest => Want::Time(LATEST),
+            AutoOffsetReset::None => Want::Nothing,
+        }
+    }
+
+    /// A poll begins: what the previous one returned counts as processed.
+    pub(crate) fn begin_poll(&mut self, now: Now) {
+        let due = self.config.auto_commit.filter(|_| self.auto_commit_at <= now.instant);
+        if let Some(interval) = due {
+            self.auto_commit_at = now.instant.plus(interval);
+            self.commit_positions(now.instant);
+        }
+        let group = self.membership.metadata();
+        if self.membership.begin_poll(now.instant) {
+            if self.config.auto_commit.is_some() && due.is_none() && group.generation_id >= 0 {
+                self.commit_positions(now.instant);
+            }
+            self.positions.clear();
+        }
+    }
+
+    fn commit_positions(&mut self, now: Instant) {
+        let reached = self.positions.partitions.iter().filter_map(|(name, partition)| {
+            Some((name.clone(), OffsetAndMetadata::new(partition.position?)))
+        });
+        let offsets = reached.collect();
+        self.commits.push(now, None, self.membership.metadata(), offsets);
+    }
+
+    /// What a poll returns, if there is something.
+    pub(crate) fn poll(&mut self, now: Now) -> Option<Result<Polled>> {
+        if self.closed {
+            return Some(Err(ClientError::Closed));
+        }
+        let failures = [&mut self.membership.failure, &mut self.fetcher.failure, &mut self.failure];
+        if let Some(error) = failures.into_iter().find_map(Option::take) {
+            return Some(Err(error));
+        }
+        if let Some(rebalance) = self.membership.poll_rebalance(now.instant) {
+            return Some(Ok(Polled { rebalance: Some(rebalance), batches: Vec::new() }));
+        }
+        if self.membership.is_subscribed() && !self.membership.is_stable() {
+            return None;
+        }
+        match self.positions.take(self.config.max_poll_records) {
+            Ok(batches) if batches.is_empty() => None,
+            Ok(batches) => Some(Ok(Polled { rebalance: None, batches })),
+            Err(error) => Some(Err(error)),
+        }
+    }
+
+    pub(crate) fn seek(&mut self, partition: &TopicPartition, offset: i64) -> Result<()> {
+        self.positions.get_mut(partition)?.go_to(offset);
+        Ok(())
+    }
+
+    pub(crate) fn seek_to(&mut self, partitions: &[TopicPartition], time: i64) -> Result<()> {
+        for partition in partitions {
+            self.positions.get_mut(partition)?.look_for(Want::Time(time));
+        }
+        Ok(())
+    }
+
+    pub(crate) fn group_metadata(&self) -> Option<GroupMetadata> {
+        self.config.group_id.as_ref().map(|_| self.membership.metadata())
+    }
+
+    pub(crate) fn partition_count(&mut self, topic: &Arc<str>) -> Option<Result<i32>> {
+        if let Some(known) = self.metadata.topic(topic) {
+            return Some(Ok(known.partition_count()));
+        }
+        match self.metadata.failure(topic) {
+            Some(code) if !code.is_retriable() => {
+                let cause = Cause::of(format!("topic {topic}"), code);
+                Some(Err(ClientError::Refused(cause)))
+            }
+            _ => self.want(topic).err().map(Err),
+        }
+    }
+
+    pub(crate) fn why_unknown(&self, topic: &str) -> String {
+        match self.metadata.failure(topic) {
+            Some(code) => code.message().to_owned(),
+            None => self.last_failure(),
+        }
+    }
+
+    pub(crate) fn start_commit(
+        &mut self,
+        now: Now,
+        offsets: &[(TopicPartition, OffsetAndMetadata)],
+    ) -> Result<OperationId> {
+        if self.config.group_id.is_none() {
+            return Err(ClientError::Config("group_id: needed to commit".to_owned()));
+        }
+        let group = self.membership.metadata();
+        if self.membership.is_subscribed() && group.generation_id < 0 {
+            let cause = Cause::text("commit: not a member of the group yet; poll first");
+            return Err(ClientError::Rejoin(cause));
+        }
+        let operation = self.operations.start()?;
+        let offsets = offsets.iter().cloned().collect();
+        self.commits.push(now.instant, Some(operation), group, offsets);
+        Ok(operation)
+    }
+
+    pub(crate) fn start_committed(&mut self, partitions: &[TopicPartition]) -> Result<OperationId> {
+        if self.config.group_id.is_none() {
+            return Err(ClientError::Config("group_id: needed for committed offsets".to_owned()));
+        }
+        let operation = self.operations.start()?;
+        self.queries.push(CommittedQuery { operation, partitions: partitions.to_vec() });
+        Ok(operation)
+    }
+
+    pub(crate) fn start_lookup(
+        &mut self,
+        times: impl Iterator<Item = (TopicPartition, i64)>,
+    ) -> Result<OperationId> {
+        let operation = self.operations.start()?;
+        let mut times = times.peekable();
+        if times.peek().is_none() {
+            self.operations.finish(operation, Ok(Outcome::Found(BTreeMap::new())));
+            return Ok(operation);
+        }
+        let job = self.list_offsets.start(times);
+        self.callers.insert(job, operation);
+        Ok(operation)
+    }
+
+    /// The caller of an operation gave up.
+    pub(crate) fn cancel(&mut self, operation: OperationId) {
+        self.operations.cancel(operation);
+        self.queries.retain(|query| query.operation != operation);
+        let given_up = |(job, of): (&JobId, &OperationId)| (*of == operation).then_some(*job);
+        if let Some(job) = self.callers.iter().find_map(given_up) {
+            self.callers.remove(&job);
+            self.list_offsets.cancel(job);
+        }
+    }
+
+    /// Commits (if that is automatic) and leaves; see [`ConsumerMachine::has_left`].
+    pub(crate) fn leave(&mut self, now: Now) {
+        if self.config.auto_commit.is_some() && self.membership.is_stable() {
+            self.commit_positions(now.instant);
+        }
+        self.closed = true;
+    }
+
+    pub(crate) fn has_left(&self) -> bool {
+        self.commits.is_idle() && self.membership.has_left()
+    }
+
+    pub(crate) fn close(&mut self) {
+        self.closed = true;
+        self.wire.close();
+    }
+
+    fn handle_completion(&mut self, now: Now, completion: Completion<Tag>) {
+        let Completion { tag, result } = completion;
+        match tag {
+            Tag::Metadata => self.metadata.handle_answer(now.instant, &mut self.wire, result),
+            Tag::Group(ask) => {
+                let (wire, metadata) = (&mut self.wire, &mut self.metadata);
+                self.membership.handle_answer(now, wire, metadata, ask, result);
+            }
+            Tag::Fetch(broker) => {
+                let (metadata, positions) = (&mut self.metadata, &mut self.positions);
+                self.fetcher.handle_answer(now.instant, metadata, positions, broker, result);
+            }
+            Tag::Commit => self.handle_committed_ours(now.instant, result),
+            Tag::Committed(operation, partitions) => {
+                self.handle_committed(now.instant, operation, partitions, result);
+            }
+            Tag::ListOffsets(job, partitions) => {
+                let (wire, metadata) = (&mut self.wire, &mut self.metadata);
+                let ended = self.list_offsets.handle_answer(
+                    now.instant,
+                    wire,
+                    metadata,
+                    job,
+                    &partitions,
+                    result,
+                );
+                if let Some(result) = ended {
+                    self.job_ended(job, result);
+                }
+            }
+        }
+    }
+
+    fn handle_committed_ours(&mut self, now: Instant, result: Result<Answer, Failure>) {
+        let coordinator = &mut self.membership.coordinator;
+        let current = self.membership.generation;
+        match self.commits.handle_answer(now, &mut self.wire, coordinator, result) {
+            Consequence::Rebalance(of) if of == current => self.membership.rebalance(false),
+            Consequence::Lost(of) if of == current => self.membership.lose(),
+            _ => {}
+        }
+    }
+
+    fn job_ended(&mut self, job: JobId, result: JobResult) {
+        if let Some(operation) = self.callers.remove(&job) {
+            self.operations.finish(operation, result.map(Outcome::Found));
+            return;
+        }
+        let partitions = self.resets.remove(&job).unwrap_or_default();
+        let found = match result {
+            Ok(found) => found,
+            Err(error) => {
+                self.failure = Some(error);
+                BTreeMap::new()
+            }
+        };
+        for name in partitions {
+            let Some(partition) = self.positions.partitions.get_mut(&name) else { continue };
+            // A seek meanwhile is newer than what was looked for.
+            if !partition.asking || !matches!(partition.want, Want::Time(_)) {
+                continue;
+            }
+            partition.asking = false;
+            if let Some(found) = found.get(&name).filter(|found| found.offset >= 0) {
+                partition.go_to(found.offset);
+            }
+        }
+    }
+
+    /// Sends a lookup of committed offsets. The tag says for whom.
+    fn ask_committed(
+        &mut self,
+        now: Now,
+        operation: Option<OperationId>,
+        partitions: Vec<TopicPartition>,
+    ) -> bool {
+        let timeout = self.config.request_timeout;
+        let tag = || Tag::Group(Ask::Find);
+        let coordinator = &mut self.membership.coordinator;
+        let Some(route) = coordinator.route(now, &mut self.wire, timeout, tag) else {
+            return false;
+        };
+        let version = self.wire.version::<OffsetFetchRequest>(route, OFFSET_FETCH_CAP);
+        let stable = self.config.isolation == Isolation::ReadCommitted;
+        let group = coordinator.key();
+        let request =
+            committed::request(group, Some(&partitions), stable, version.unwrap_or_default());
+        let tag = Tag::Committed(operation, partitions);
+        self.wire.send(now.instant, route, &request, OFFSET_FETCH_CAP, timeout, tag);
+        true
+    }
+
+    fn handle_committed(
+        &mut self,
+        now: Instant,
+        operation: Option<OperationId>,
+        partitions: Vec<TopicPartition>,
+        result: Result<Answer, Failure>,
+    ) {
+        let answer = match result.and_then(committed::read) {
+            Ok(answer) if answer.error.is_ok() => {
+                self.committed_backoff.succeeded();
+                Ok(answer.offsets)
+            }
+            Ok(answer) if answer.error.is_retriable() => {
+                self.committed_backoff.failed(now, self.wire.random());
+                if !matches!(answer.error, mainstem_protocol::ErrorCode::UNSTABLE_OFFSET_COMMIT) {
+                    self.membership.coordinator.forget();
+                }
+                return self.ask_committed_again(operation, partitions);
+            }
+            Ok(answer) => Err(ClientError::Refused(Cause::of("committed offsets", answer.error))),
+            Err(failure @ Failure::Unsupported(_)) => Err(failure.into_error()),
+            Err(_) => {
+                self.membership.coordinator.disconnected(now, &mut self.wire);
+                return self.ask_committed_again(operation, partitions);
+            }
+        };
+        match (operation, answer) {
+            (Some(operation), answer) => {
+                self.operations.finish(operation, answer.map(Outcome::Committed));
+            }
+            (None, Ok(offsets)) => self.committed_found(&partitions, &offsets),
+            (None, Err(error)) => {
+                self.failure = Some(error);
+                self.ask_committed_again(None, partitions);
+                self.committed_backoff.failed(now, self.wire.random());
+            }
+        }
+    }
+
+    fn ask_committed_again(
+        &mut self,
+        operation: Option<OperationId>,
+        partitions: Vec<TopicPartition>,
+    ) {
+        if let Some(operation) = operation {
+            if self.operations.is_waiting(operation) {
+                self.queries.push(CommittedQuery { operation, partitions });
+            }
+            return;
+        }
+        for name in &partitions {
+            if let Some(partition) = self.positions.partitions.get_mut(name)
+                && partition.want == Want::Committed
+            {
+                partition.asking = false;
+            }
+        }
+    }
+
+    fn committed_found(
+        &mut self,
+        partitions: &[TopicPartition],
+        offsets: &BTreeMap<TopicPartition, OffsetAndMetadata>,
+    ) {
+        let reset = self.reset();
+        for name in partitions {
+            let Some(partition) = self.positions.partitions.get_mut(name) else { continue };
+            if !partition.asking || partition.want != Want::Committed {
+                continue;
+            }
+            match offsets.get(name) {
+                Some(committed) => partition.go_to(committed.offset),
+                None => {
+                    partition.look_for(reset);
+                    if reset == Want::Nothing {
+                        let text = format!("{name} has no committed offset and no reset policy");
+                        self.failure = Some(ClientError::Refused(Cause::text(text)));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Starts lookups for partitions that look for a position.
+    fn find_positions(&mut self, now: Now) {
+        let mut committed = Vec::new();
+        let mut by_leader: BTreeMap<Option<BrokerId>, Vec<(TopicPartition, i64)>> = BTreeMap::new();
+        for (name, want) in self.positions.looking() {
+            match want {
+                Want::Committed => committed.push(name.clone()),
+                Want::Time(time) => {
+                    let leader = self.metadata.leader(name).map(|leader| leader.broker);
+                    by_leader.entry(leader).or_default().push((name.clone(), time));
+                }
+                Want::Nothing => {}
+            }
+        }
+        for (_, wanted) in by_leader {
+            let names: Vec<TopicPartition> = wanted.iter().map(|(name, _)| name.clone()).collect();
+            self.mark_asking(&names);
+            let job = self.list_offsets.start(wanted);
+            self.resets.insert(job, names);
+        }
+        if !self.committed_backoff.ready(now.instant) {
+            return;
+        }
+        if !committed.is_empty() && self.ask_committed(now, None, committed.clone()) {
+            self.mark_asking(&committed);
+        }
+        for query in std::mem::take(&mut self.queries) {
+            let partitions = query.partitions.clone();
+            if !self.ask_committed(now, Some(query.operation), partitions) {
+                self.queries.push(query);
+            }
+        }
+    }
+
+    fn mark_asking(&mut self, names: &[TopicPartition]) {
+        for name in names {
+            if let Some(partition) = self.positions.partitions.get_mut(name) {
+                partition.asking = true;
+            }
+        }
+    }
+
+    fn drain(&mut self, now: Now) {
+        while let Some(completion) = self.wire.poll_completion() {
+            self.handle_completion(now, completion);
+        }
+        for (operation, result) in std::mem::take(&mut self.commits.results) {
+            self.operations.finish(operation, result.map(|()| Outcome::Done));
+        }
+    }
+}
+
+impl Machine for ConsumerMachine {
+    fn handle_net(&mut self, now: Now, event: NetEvent) {
+        self.wire.handle_net(now.instant, event);
+        self.drain(now);
+    }
+
+    fn advance(&mut self, now: Now) {
+        self.now = now.instant;
+        self.wire.handle_timeout(now.instant);
+        self.drain(now);
+        if self.closed && self.commits.is_idle() && self.membership.is_subscribed() {
+            self.membership.subscribe(Vec::new());
+        }
+        let quiet = self.commits.is_idle();
+        self.membership.advance(now, &mut self.wire, &mut self.metadata, quiet);
+        if let Some(assignment) = self.membership.take_assigned() {
+            let want = self.first_want();
+            self.positions.set(&assignment, want);
+        }
+        self.commits.advance(now, &mut self.wire, &mut self.membership.coordinator);
+        self.find_positions(now);
+        let tag = Tag::ListOffsets;
+        self.list_offsets.advance(now, &mut self.wire, &mut self.metadata, tag);
+        if !self.closed {
+            self.fetcher.advance(now, &mut self.wire, &mut self.metadata, &self.positions);
+        }
+        let timeout: Duration = self.config.request_timeout;
+        self.metadata.advance(now, &mut self.wire, timeout, || Tag::Metadata);
+        self.drain(now);
+    }
+
+    fn poll_effect(&mut self) -> Option<NetEffect> {
+        self.wire.poll_effect()
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        let now = Now { instant: self.now, wall_ms: 0 };
+        let deadlines = [
+            self.wire.deadline(),
+            self.metadata.deadline(self.now),
+            self.membership.deadline(now),
+            self.commits.deadline(self.now),
+            self.list_offsets.deadline(self.now),
+            self.committed_backoff.deadline(self.now),
+        ];
+        let resting = self.positions.partitions.values().filter_map(|p| p.deadline(self.now)).min();
+        deadlines.into_iter().fold(resting, earlier)
+    }
+}
