@@ -1,5 +1,7 @@
 //! One suite that every disk passes: the contract of `Disk`, `File` and `Mapping` without crashes.
 
+#![allow(clippy::unwrap_used, reason = "a panic is a failed test")]
+
 use mainstem_platform::os::OsDisk;
 use mainstem_platform::simulated::SimulatedDisk;
 use mainstem_platform::{Disk, Entry, OpenMode, replace_file};

@@ -83,7 +83,9 @@ impl Segment {
             self.time_index.push(timestamp_ms, offset)?;
         }
         self.offset_index.trim()?;
-        self.time_index.trim()
+        self.time_index.trim()?;
+        // The rest of a failed write would be taken for damage once the segment is closed.
+        if self.size < self.file.len()? { self.file.set_len(self.size) } else { Ok(()) }
     }
 
     /// Whether a segment with these indexes must be rolled before `size` bytes up to `last` are added.

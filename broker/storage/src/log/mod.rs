@@ -49,6 +49,8 @@ pub struct Log {
     epochs: LeaderEpochs,
     checkpoint: RecoveryCheckpoint,
     sync: SyncBook,
+    /// Segments before were compacted; starts at the log's start again when it is opened.
+    cleaned_to: Offset,
     /// Set by the first failed write; nothing is written after it.
     failed: Option<String>,
     /// The heads of the append in progress, kept for its memory.

@@ -68,7 +68,8 @@ impl Log {
         }
         let first = segments.first().map_or(next_offset, |segment| segment.base);
         let mut sync = SyncBook::new(next_offset);
-        if !has_files {
+        if !has_files || shutdown == Shutdown::Unclean {
+            // Whoever made them may have died before their first sync.
             sync.note_names();
             sync.note_parent();
         }
@@ -84,6 +85,7 @@ impl Log {
             epochs,
             checkpoint,
             sync,
+            cleaned_to: Offset(0),
             failed: None,
             headers: Vec::new(),
         };
@@ -155,7 +157,7 @@ impl<'a> Opening<'a> {
         let mut place = last;
         while place > 0 {
             let unbegun = self.segments[place].size == 0
-                && (place < last || self.segments[place].base < self.end_of_heads(place - 1)?);
+                && (place < last || !self.ends_at(place - 1, self.segments[place].base)?);
             if unbegun {
                 let segment = self.segments.remove(place);
                 remove_segment(self.disk, self.dir, segment.base)?;
@@ -166,11 +168,11 @@ impl<'a> Opening<'a> {
         Ok(())
     }
 
-    /// Where the heads of a segment end that may be torn.
-    fn end_of_heads(&self, place: usize) -> Result<Offset, StorageError> {
+    /// Whether the batches of a segment fill it and end at `offset`.
+    fn ends_at(&self, place: usize, offset: Offset) -> Result<bool, StorageError> {
         let mut end = self.segments[place].base;
-        self.walk(place, 0, |header, _| end = header.next_offset())?;
-        Ok(end)
+        let whole = self.walk(place, 0, |header, _| end = header.next_offset())?;
+        Ok(whole && end == offset)
     }
 
     fn run(&mut self, listing: &Listing, shutdown: Shutdown) -> Result<(), StorageError> {
@@ -428,7 +430,8 @@ impl<'a> Opening<'a> {
         }
         let failed = || StorageError::disk("sync what was recovered in", self.dir);
         let verified = self.segments.get(self.verified_from..).unwrap_or_default();
-        if verified.iter().all(|segment| segment.size == 0) && self.report.truncated_bytes == 0
+        if verified.iter().all(|segment| segment.size == 0)
+            && self.report.truncated_bytes == 0
             && !removed
         {
             return Ok(());

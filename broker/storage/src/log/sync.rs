@@ -152,6 +152,17 @@ impl Log {
         Ok(())
     }
 
+    /// Brings the recovery point up to what is synced, here and now.
+    pub(super) fn make_checkpoint_durable(&mut self) -> Result<(), StorageError> {
+        self.write_checkpoint()?;
+        if let Some(file) = self.checkpoint.unsynced_file() {
+            file.sync_data().map_err(StorageError::disk("sync the checkpoint of", &self.dir))?;
+            self.checkpoint.synced();
+            self.sync.checkpoint = None;
+        }
+        Ok(())
+    }
+
     /// Writes the producer table as of the log's end; joins the next sync.
     pub(super) fn write_snapshot(&mut self) -> io::Result<()> {
         let path = SegmentFile::live(self.next_offset, Kind::Snapshot).path(&self.dir);

@@ -23,13 +23,10 @@ fn outcome(bench: &mut Bench, batch: BytesMut) -> String {
 fn batches_are_stored_as_they_came_but_for_offset_and_epoch() {
     let mut bench = Bench::new(LogConfig::default());
     bench.put(&["before"]);
-    let sent = Batch::of(7, 0).builder().compression(Compression::Lz4);
-    let mut sent = {
-        let mut s = sent;
-        s.push(5, None, Some(b"a"), &[]);
-        s.push(6, None, Some(b"b"), &[]);
-        s.finish_mut().unwrap()
-    };
+    let mut builder = Batch::of(7, 0).builder().compression(Compression::Lz4);
+    builder.push(5, None, Some(b"a"), &[]);
+    builder.push(6, None, Some(b"b"), &[]);
+    let mut sent = builder.finish_mut().unwrap();
     let appended =
         bench.log.append(bench.now, sent.clone(), LeaderEpoch(4), Origin::Client).unwrap();
     assert_eq!((appended.base_offset, appended.last_offset), (offset(1), offset(2)));

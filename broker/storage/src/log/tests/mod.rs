@@ -12,7 +12,7 @@ use super::Log;
 use crate::config::LogConfig;
 use crate::error::AppendError;
 use crate::slice::*;
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use mainstem_platform::simulated::SimulatedDisk;
 use mainstem_platform::{Disk as _, Instant, Now};
 use mainstem_protocol::ids::{LeaderEpoch, Offset, ProducerEpoch, ProducerId};
