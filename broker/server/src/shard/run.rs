@@ -81,7 +81,7 @@ pub(crate) fn start(
         .stack_size(STACK_BYTES)
         .spawn(move || {
             let guard = EndOfThread { status: seed.status.clone(), peers: seed.mailboxes.clone() };
-            thread_main(seed, &ready, &guard);
+            thread_main(seed, ready, &guard);
         })
         .map_err(|source| {
             status.shard_ended();
@@ -113,7 +113,7 @@ impl Drop for EndOfThread {
     }
 }
 
-fn thread_main(seed: ShardSeed, ready: &Sender<Result<(), ServerError>>, guard: &EndOfThread) {
+fn thread_main(seed: ShardSeed, ready: Sender<Result<(), ServerError>>, guard: &EndOfThread) {
     let what = format!("the runtime of shard {}", seed.index.0);
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -124,15 +124,16 @@ fn thread_main(seed: ShardSeed, ready: &Sender<Result<(), ServerError>>, guard: 
     };
     let local = LocalSet::new();
     let ending = local.block_on(&runtime, async {
-        match Shard::open(seed) {
-            Ok(shard) => {
-                let _ = ready.send(Ok(()));
-                shard.run().await
-            }
-            Err(error) => {
-                let _ = ready.send(Err(error));
-                Ending::Abandoned
-            }
+        let (shard, said) = match Shard::open(seed) {
+            Ok(shard) => (Some(shard), Ok(())),
+            Err(error) => (None, Err(error)),
+        };
+        let _ = ready.send(said);
+        // The one who starts the server waits until all senders are gone.
+        drop(ready);
+        match shard {
+            Some(shard) => shard.run().await,
+            None => Ending::Abandoned,
         }
     });
     // The machine is gone by now; tasks of connections that still wait are dropped with these.

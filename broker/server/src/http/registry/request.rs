@@ -22,6 +22,7 @@ const CONTENT_TYPES: [&str; 4] = [
 
 /// The query of a request.
 #[derive(Debug, Deserialize)]
+#[serde(transparent)]
 pub(super) struct Flags(BTreeMap<String, String>);
 
 impl Flags {

@@ -1,0 +1,8 @@
+//! The shell from outside: real sockets, HTTP, and a process that ends without a word.
+
+mod client;
+mod hostile;
+mod metrics;
+mod registry;
+mod restart;
+mod web;
