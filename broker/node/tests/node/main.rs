@@ -1,0 +1,10 @@
+//! Tests of the whole machine at wire level: a broker without a shell, on a disk in memory.
+
+mod driver;
+mod groups;
+mod limits;
+mod metadata;
+mod produce_fetch;
+mod recovery;
+mod sessions;
+mod transactions;

@@ -1,0 +1,246 @@
+//! Scripts about producing and fetching at wire level, on one shard and on two.
+
+use crate::driver::script::check;
+
+#[test]
+fn what_is_produced_is_fetched() {
+    check(
+        r"
+topic t 2
+  t NONE
+produce t-0 a b
+  base=0
+produce t-0 c
+  base=2
+produce t-1 d v=13
+  base=0
+fetch t-0@0 t-1@0
+  t-0 hw=3 [0:a 1:b 2:c]
+  t-1 hw=1 [0:d]
+fetch t-0@2 v=17
+  -0 hw=3 [2:c]
+fetch t-0@4
+  t-0 OFFSET_OUT_OF_RANGE
+fetch t-7@0
+  t-7 UNKNOWN_TOPIC_OR_PARTITION
+fetch nothing-0@0
+  nothing-0 UNKNOWN_TOPIC_OR_PARTITION
+produce nothing-0 a
+  UNKNOWN_TOPIC_OR_PARTITION
+produce t-0 a acks=2
+  INVALID_REQUIRED_ACKS
+produce __consumer_offsets-0 a
+  UNKNOWN_TOPIC_OR_PARTITION
+",
+    );
+}
+
+#[test]
+fn what_cannot_be_stored_leaves_nothing() {
+    check(
+        r"
+topic t 1 max.message.bytes=200
+  t NONE
+produce t-0 a corrupt
+  CORRUPT_MESSAGE
+produce t-0 aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
+  MESSAGE_TOO_LARGE
+fetch t-0@0
+  t-0 hw=0 []
+produce t-0 b
+  base=0
+topic c 1 cleanup.policy=compact
+  c NONE
+produce c-0 nokey
+  INVALID_RECORD
+produce c-0 v key=k
+  base=0
+",
+    );
+}
+
+#[test]
+fn acks_say_when_the_answer_leaves() {
+    check(
+        r"
+topic t 1
+  t NONE
+hold
+# acks=1 answers after the append; nobody sees the batch before it is durable.
+produce t-0 a acks=1
+  base=0
+fetch t-0@0
+  t-0 hw=0 []
+# acks=all waits for the sync.
+produce t-0 b
+  no answer
+release
+answer
+  base=1
+fetch t-0@0
+  t-0 hw=2 [0:a 1:b]
+# acks=0 gets no answer, and a closed connection when it failed.
+produce t-0 c acks=0 on=5
+  no answer
+fetch t-0@2
+  t-0 hw=3 [2:c]
+produce nothing-0 c acks=0 on=5
+  closed
+",
+    );
+}
+
+#[test]
+fn a_fetch_waits_for_data_or_for_its_time() {
+    check(
+        r"
+topic t 2
+  t NONE
+fetch t-0@0 t-1@0 wait=500
+  waits
+produce t-1 a
+  base=0
+fetched
+  t-0 hw=0 []
+  t-1 hw=1 [0:a]
+fetch t-0@0 t-1@1 wait=500
+  waits
+advance 499
+fetched
+  waits
+advance 1
+fetched
+  t-0 hw=0 []
+  t-1 hw=1 []
+# More bytes than one batch has.
+fetch t-0@0 wait=500 min=100
+  waits
+produce t-0 a
+  base=0
+fetched
+  waits
+produce t-0 b
+  base=1
+fetched
+  t-0 hw=2 [0:a 1:b]
+# A topic that goes away ends the wait.
+fetch t-0@2 wait=500
+  waits
+delete t
+  NONE
+fetched
+  t-0 UNKNOWN_TOPIC_OR_PARTITION
+",
+    );
+}
+
+#[test]
+fn limits_of_a_fetch_hold_but_one_batch_always_comes() {
+    check(
+        r"
+topic t 2
+  t NONE
+produce t-0 aaaaaaaaaa
+  base=0
+produce t-0 bbbbbbbbbb
+  base=1
+produce t-1 cccccccccc
+  base=0
+fetch t-0@0 t-1@0 max=1
+  t-0 hw=2 [0:aaaaaaaaaa]
+  t-1 hw=1 []
+fetch t-0@0 t-1@0 pmax=1
+  t-0 hw=2 [0:aaaaaaaaaa]
+  t-1 hw=1 []
+fetch t-0@0 t-1@0 pmax=90
+  t-0 hw=2 [0:aaaaaaaaaa]
+  t-1 hw=1 [0:cccccccccc]
+",
+    );
+}
+
+#[test]
+fn a_leader_epoch_that_is_not_ours_is_refused() {
+    check(
+        r"
+topic t 1
+  t NONE
+produce t-0 a
+  base=0
+fetch t-0@0 epoch=0
+  t-0 hw=1 [0:a]
+fetch t-0@0 epoch=5
+  t-0 UNKNOWN_LEADER_EPOCH
+# A start of the broker is an election.
+restart
+fetch t-0@0 epoch=0
+  t-0 FENCED_LEADER_EPOCH
+fetch t-0@0 epoch=1
+  t-0 hw=1 [0:a]
+",
+    );
+}
+
+#[test]
+fn offsets_are_found_by_place_and_by_time() {
+    check(
+        r"
+topic t 1 message.timestamp.after.max.ms=9223372036854775807
+  t NONE
+offsets t-0 latest
+  NONE offset=0 timestamp=-1
+offsets t-0 max
+  NONE offset=-1 timestamp=-1
+produce t-0 a at=1000
+  base=0
+produce t-0 b at=3000
+  base=1
+produce t-0 c at=2000
+  base=2
+offsets t-0 latest
+  NONE offset=3 timestamp=-1
+offsets t-0 earliest
+  NONE offset=0 timestamp=-1
+offsets t-0 max
+  NONE offset=1 timestamp=3000
+offsets t-0 1500
+  NONE offset=1 timestamp=3000
+offsets t-0 9999
+  NONE offset=-1 timestamp=-1
+offsets t-0 max v=6
+  UNSUPPORTED_VERSION offset=-1 timestamp=-1
+offsets u-0 latest
+  UNKNOWN_TOPIC_OR_PARTITION offset=-1 timestamp=-1
+",
+    );
+}
+
+#[test]
+fn old_produce_versions_are_refused_in_their_own_words() {
+    use crate::driver::World;
+    use bytes::{BufMut, BytesMut};
+    let mut world = World::new(1);
+    for (version, tail) in [(0_i16, 0_usize), (1, 4), (2, 12)] {
+        let mut frame = BytesMut::new();
+        frame.put_i16(0);
+        frame.put_i16(version);
+        frame.put_i32(77);
+        frame.put_i16(-1);
+        frame.put_i16(1); // acks
+        frame.put_i32(1000); // timeout
+        frame.put_i32(1);
+        frame.put_i16(1);
+        frame.put_slice(b"t");
+        frame.put_i32(1);
+        frame.put_i32(0);
+        frame.put_i32(3);
+        frame.put_slice(b"xyz");
+        world.send_frame(1, frame.freeze());
+        world.pump();
+        let answer = world.take_frame(1).expect("an answer");
+        assert_eq!(&answer[..4], 77_i32.to_be_bytes());
+        // Topics, name, partitions, partition: then the error.
+        assert_eq!(&answer[19..21], 35_i16.to_be_bytes());
+        assert_eq!(answer.len(), 29 + tail);
+    }
+}
