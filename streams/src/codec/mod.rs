@@ -10,6 +10,7 @@
 //! - Codecs do no input or output. One that needs a schema registry says so by [`Codec::schema`],
 //!   and the shell asks the registry on its behalf before any task runs ([`SchemaUse`]).
 
+mod avro;
 mod basic;
 mod json;
 mod schema;
@@ -19,6 +20,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+pub use avro::Avro;
 pub use basic::{Nullable, Plain};
 pub use json::Json;
 pub use schema::{SchemaId, SchemaUse};
@@ -73,14 +75,20 @@ pub trait Data: Clone + Send + 'static {
 
 /// Gives types a codec of their own: `data!(json: Order, Payment);`.
 ///
-/// With the feature of the same name in place, `data!(avro: Order = ORDER_SCHEMA);` does it with
-/// Avro, where the schema is a string constant.
+/// `data!(avro: Order = ORDER_SCHEMA);` does it with Avro, where the schema is a string constant.
 #[macro_export]
 macro_rules! data {
     (json: $($t:ty),+ $(,)?) => {$(
         impl $crate::Data for $t {
             fn codec() -> $crate::codec::CodecOf<Self> {
                 ::std::sync::Arc::new($crate::codec::Json::<$t>::new())
+            }
+        }
+    )+};
+    (avro: $($t:ty = $schema:expr),+ $(,)?) => {$(
+        impl $crate::Data for $t {
+            fn codec() -> $crate::codec::CodecOf<Self> {
+                ::std::sync::Arc::new($crate::codec::Avro::<$t>::of($schema))
             }
         }
     )+};

@@ -145,7 +145,7 @@ impl Graph {
         let id: StoreId = self.add_store(StoreSpec {
             name: name.clone(),
             storage,
-            retention_ms: None,
+            is_windowed: false,
             schemas,
             make: Box::new(move |slot, backend| {
                 Box::new(KeyValueStore::new(slot, keys.clone(), values.clone(), backend))

@@ -12,10 +12,6 @@ use crate::record::{Change, Item, NO_TIME, Windowed};
 use crate::state::WindowStore;
 use crate::topology::{self, Node, Role, StoreSpec};
 
-/// How long a windowed changelog keeps records beyond what the windows need, as in Kafka: brokers
-/// judge age by their own clock, which may run ahead of the records' time.
-const ADDITIONAL_RETENTION_MS: i64 = 24 * 3600 * 1000;
-
 /// A stream whose records of one key lie together.
 pub struct Grouped<K, V> {
     pub(super) stream: Stream<K, V>,
@@ -157,7 +153,7 @@ impl<K: Item, V: Item> WindowedGroup<K, V> {
         let Tumbling { size_ms, grace_ms } = self.windows;
         let stream = self.grouped.stream.co_located(&store.name, keys.clone());
         let mut graph = stream.graph.borrow_mut();
-        let id = graph.add_store(window_store(store, keys.clone(), self.windows));
+        let id = graph.add_store(window_store(store, keys.clone()));
         let (emit, has_watermarks) = (self.emit, graph.has_watermarks);
         let name = graph.name("aggregate-windows");
         let node = graph.add(Node {
@@ -232,18 +228,13 @@ fn reducer<K: 'static, V: Item>(
     Aggregator { first: Arc::new(first), add: Arc::new(add) }
 }
 
-fn window_store<K: Item, A: Item>(
-    materialized: Materialized<A>,
-    keys: CodecOf<K>,
-    windows: Tumbling,
-) -> StoreSpec {
+fn window_store<K: Item, A: Item>(materialized: Materialized<A>, keys: CodecOf<K>) -> StoreSpec {
     let Materialized { name, values, storage } = materialized;
-    let needed_ms = windows.size_ms.saturating_add(windows.grace_ms);
     let schemas = topology::needs(keys.as_ref(), values.as_ref());
     StoreSpec {
         name,
         storage,
-        retention_ms: Some(needed_ms.saturating_add(ADDITIONAL_RETENTION_MS)),
+        is_windowed: true,
         schemas,
         make: Box::new(move |slot, backend| {
             Box::new(WindowStore::new(slot, keys.clone(), values.clone(), backend))

@@ -58,6 +58,16 @@ impl RocksBackend {
         Ok(RocksBackend { database, making: RwLock::new(()) })
     }
 
+    /// All slots that anything was ever stored for.
+    pub fn slots(&self) -> Result<Vec<Slot>, StreamsError> {
+        let mut slots = Vec::new();
+        for pair in self.database.iterator_cf(&self.offsets()?, IteratorMode::Start) {
+            let (key, _) = pair.map_err(|error| StreamsError::state(OFFSETS, error))?;
+            slots.extend(slot_of(&key));
+        }
+        Ok(slots)
+    }
+
     fn family(&self, store: &str) -> Result<std::sync::Arc<BoundColumnFamily<'_>>, StreamsError> {
         self.database
             .cf_handle(&format!("{STORE_PREFIX}{store}"))
@@ -176,6 +186,12 @@ fn offset_key(slot: &Slot) -> Vec<u8> {
     bytes.push(0);
     bytes.extend_from_slice(&slot.partition.to_be_bytes());
     bytes
+}
+
+fn slot_of(key: &[u8]) -> Option<Slot> {
+    let (rest, partition) = key.split_last_chunk()?;
+    let store = std::str::from_utf8(rest.strip_suffix(&[0])?).ok()?.to_owned();
+    Some(Slot { store, partition: i32::from_be_bytes(*partition) })
 }
 
 fn options() -> Options {

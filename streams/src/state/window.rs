@@ -142,8 +142,7 @@ impl<K: Item, V: Item> AnyStore for WindowStore<K, V> {
             collected.changelog.push(ChangelogRecord {
                 key: window_store_key(&key, start),
                 value: row.value,
-                // A tombstone carries the window's own time, so that retention by time, which
-                // such changelogs also have, treats it like the window.
+                // A tombstone has no time of its own; the window's start is as good as any.
                 timestamp: row.timestamp.max(start),
             });
         }

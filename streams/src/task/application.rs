@@ -9,7 +9,7 @@ use super::TaskId;
 use crate::error::StreamsError;
 use crate::operator::BadRecords;
 use crate::state::{AnyStore, Backend, ChangelogRecord, Slot, SlotWrites, Storage};
-use crate::topology::{PartitionCounts, StoreId, Topology};
+use crate::topology::{PartitionCounts, Reset, StoreId, Topology};
 
 /// Upstream tasks whose watermarks fit, with room to spare, into the 4,096 bytes of metadata that
 /// brokers keep with an offset.
@@ -97,6 +97,13 @@ impl Application {
                 source.is_some_and(|source| source.topic.resolve(&self.application_id) == topic)
             })
         })
+    }
+
+    /// Where the topic's source begins without a committed offset.
+    pub(crate) fn reset_of(&self, topic: &str) -> Reset {
+        let sources = self.topology.graph.nodes.iter().filter_map(|node| node.source());
+        let mut own = sources.filter(|s| s.topic.resolve(&self.application_id) == topic);
+        own.next().map_or(Reset::Earliest, |source| source.reset)
     }
 
     /// All stores of a task: slot, storage, changelog topic.

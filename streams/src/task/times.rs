@@ -117,8 +117,7 @@ impl Task {
         let graph = &self.application.topology.graph;
         self.nodes.iter().all(|node| {
             let spec = &graph.nodes[node.id.0];
-            let has_windows =
-                spec.stores.iter().any(|id| graph.stores[id.0].retention_ms.is_some());
+            let has_windows = spec.stores.iter().any(|id| graph.stores[id.0].is_windowed);
             let counts = spec.sink().is_some() || has_windows;
             !counts || node.watermark == END_OF_TIME
         })

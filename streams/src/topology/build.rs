@@ -101,7 +101,7 @@ fn sub_topology(graph: &Graph, index: usize, nodes: Vec<NodeId>) -> SubTopology 
         && nodes
             .iter()
             .any(|id| graph.nodes[id.0].source().is_some_and(|s| s.topic.external().is_some()))
-        && stores.iter().any(|id| graph.stores[id.0].retention_ms.is_some());
+        && stores.iter().any(|id| graph.stores[id.0].is_windowed);
     let stores = stores.into_iter().collect();
     SubTopology { index, nodes, stores, batch_records_max, cuts_at_disorder }
 }

@@ -125,8 +125,8 @@ impl Node {
 pub(crate) struct StoreSpec {
     pub(crate) name: String,
     pub(crate) storage: Storage,
-    /// For windows: how long the changelog keeps them at least.
-    pub(crate) retention_ms: Option<i64>,
+    /// True: its rows are windows, which leave it when they close.
+    pub(crate) is_windowed: bool,
     pub(crate) schemas: Vec<SchemaNeed>,
     pub(crate) make: MakeStore,
 }

@@ -46,10 +46,10 @@ pub struct InternalTopic {
 pub enum InternalKind {
     /// Kept until it is consumed: never deleted by time.
     Repartition,
-    /// The latest value per key.
+    /// The latest value per key. Of windows too, without retention by time: windows leave with a
+    /// tombstone when they close, and brokers would judge the age of open ones by their own clock,
+    /// which loses state where old data is processed again.
     Changelog,
-    /// The latest value per key, and nothing older than the windows can be.
-    WindowedChangelog { retention_ms: i64 },
 }
 
 impl Topology {
@@ -77,12 +77,8 @@ impl Topology {
         for sub in &self.subs {
             for id in &sub.stores {
                 let store = &self.graph.stores[id.0];
-                let kind = match store.retention_ms {
-                    Some(retention_ms) => InternalKind::WindowedChangelog { retention_ms },
-                    None => InternalKind::Changelog,
-                };
-                let name = store.changelog(application_id);
-                topics.push(InternalTopic { name, partitions: counts.tasks[sub.index], kind });
+                let (name, partitions) = (store.changelog(application_id), counts.tasks[sub.index]);
+                topics.push(InternalTopic { name, partitions, kind: InternalKind::Changelog });
             }
         }
         topics
