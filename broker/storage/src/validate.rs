@@ -84,7 +84,7 @@ fn check_client_batch(
     config: &LogConfig,
     now: Now,
 ) -> Result<(), AppendError> {
-    let (view, _) = BatchView::parse(batch).map_err(refuse_batch)?;
+    let (view, _) = BatchView::parse(batch).map_err(|error| refuse_batch(&error))?;
     if header.is_control() {
         return Err(AppendError::InvalidRecord("clients write no control batches".to_owned()));
     }
@@ -98,7 +98,8 @@ fn check_client_batch(
     if !config.validate_records && !config.cleanup_policy.compact {
         return check_shallow(header, &view);
     }
-    let contents = validate_deep(&view, config.decompressed_bytes_max).map_err(refuse_batch)?;
+    let contents = validate_deep(&view, config.decompressed_bytes_max)
+        .map_err(|error| refuse_batch(&error))?;
     if config.cleanup_policy.compact && contents.first_without_key.is_some() {
         let reason = "a compacted topic takes no record without a key";
         return Err(AppendError::InvalidRecord(reason.to_owned()));
@@ -120,7 +121,7 @@ fn check_client_batch(
 
 /// The checks on the head alone, for topics that trade the look inside for speed.
 fn check_shallow(header: &BatchHeader, view: &BatchView<'_>) -> Result<(), AppendError> {
-    view.check_checksum().map_err(refuse_batch)?;
+    view.check_checksum().map_err(|error| refuse_batch(&error))?;
     let refuse = |reason: &str| Err(AppendError::InvalidRecord(reason.to_owned()));
     if header.record_count <= 0
         || header.last_offset_delta.checked_add(1) != Some(header.record_count)
@@ -136,12 +137,12 @@ fn check_shallow(header: &BatchHeader, view: &BatchView<'_>) -> Result<(), Appen
     Ok(())
 }
 
-fn refuse_batch(error: BatchError) -> AppendError {
+fn refuse_batch(error: &BatchError) -> AppendError {
     match error {
         BatchError::Truncated { .. }
         | BatchError::BadLength { .. }
         | BatchError::BadChecksum { .. } => AppendError::CorruptMessage(error.to_string()),
-        BatchError::UnsupportedMagic { magic } => AppendError::UnsupportedFormat(magic),
+        BatchError::UnsupportedMagic { magic } => AppendError::UnsupportedFormat(*magic),
         _ => AppendError::InvalidRecord(error.to_string()),
     }
 }

@@ -246,7 +246,8 @@ impl Life {
                 continue;
             }
             let fits = expected.len() + batch.len() <= max_bytes as usize;
-            if !fits && !(min_one && expected.is_empty()) {
+            let taken = fits || (min_one && expected.is_empty());
+            if !taken {
                 break;
             }
             expected.extend_from_slice(batch);

@@ -4,8 +4,8 @@ use super::*;
 use mainstem_platform::Disk as _;
 
 /// Six segments of two records each, one second apart.
-fn prepared(config: LogConfig) -> Bench {
-    let mut bench = Bench::new(LogConfig { segment_bytes: 150, ..config });
+fn prepared(config: &LogConfig) -> Bench {
+    let mut bench = Bench::new(LogConfig { segment_bytes: 150, ..config.clone() });
     for number in 0..12 {
         bench.now = at(1_000_000 + number * 1000);
         bench.put(&["x"]);
@@ -26,7 +26,7 @@ fn retain(bench: &mut Bench, wall_ms: i64) -> (i64, usize) {
 
 #[test]
 fn segments_go_when_their_newest_record_is_too_old() {
-    let mut bench = prepared(LogConfig { retention_ms: Some(5000), ..small() });
+    let mut bench = prepared(&LogConfig { retention_ms: Some(5000), ..small() });
     assert_eq!(retain(&mut bench, 1_005_000), (0, 0));
     // Records 0 and 1 are from second 0 and 1.
     assert_eq!(retain(&mut bench, 1_006_001).0, 2);
@@ -42,7 +42,7 @@ fn segments_go_when_their_newest_record_is_too_old() {
 
 #[test]
 fn segments_go_while_there_is_too_much() {
-    let mut bench = prepared(LogConfig { retention_bytes: Some(400), ..small() });
+    let mut bench = prepared(&LogConfig { retention_bytes: Some(400), ..small() });
     assert_eq!(bench.log.size_bytes(), 12 * 69);
     assert_eq!(retain(&mut bench, 1_012_000).0, 6, "as many whole segments as are in excess");
     assert_eq!(bench.log.size_bytes(), 6 * 69);
@@ -62,7 +62,7 @@ fn nothing_goes_before_it_is_acknowledged() {
 
 #[test]
 fn records_are_deleted_on_request() {
-    let mut bench = prepared(small());
+    let mut bench = prepared(&small());
     assert_eq!(bench.log.delete_records_before(offset(5)).unwrap(), offset(5));
     assert_eq!(bench.log.delete_records_before(offset(3)).unwrap(), offset(5), "never back");
     let before = bench.records(Bound::LogEnd);
