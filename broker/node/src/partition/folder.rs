@@ -238,13 +238,13 @@ impl ShardNode {
                 None => tracing::warn!(folder, "does not say its topic: taken by its name"),
             }
         }
-        disk.create_dir_all(&dir).map_err(failed)?;
+        let clean = view.closed_cleanly.contains(folder);
+        let shutdown = if clean { Shutdown::Clean } else { Shutdown::Unclean };
+        let log = open_log(disk, &dir, config, shutdown, now)?;
         if read_topic_id(&**disk, &dir).map_err(failed)?.is_none() {
             write_topic_id(&**disk, &dir, id).map_err(failed)?;
         }
-        let clean = view.closed_cleanly.contains(folder);
-        let shutdown = if clean { Shutdown::Clean } else { Shutdown::Unclean };
-        open_log(disk, &dir, config, shutdown, now)
+        Ok(log)
     }
 
     /// The partition's topic was deleted, durably: all who wait are told, its folder goes.

@@ -47,7 +47,7 @@ impl Identity {
         let failed = |action: &str, error: io::Error| {
             NodeError::LogDir(format!("{action} {}: {error}", dir.display()))
         };
-        disk.create_dir_all(dir).map_err(|error| failed("create", error))?;
+        make_dir(disk, dir).map_err(|error| failed("create", error))?;
         let path = dir.join(FILE);
         let stored = read(disk, &path).map_err(|error| failed("read meta.properties of", error))?;
         let stored = stored.as_deref().map(parse);
@@ -81,6 +81,19 @@ pub(crate) fn write_clean_shutdown(
 ) -> io::Result<()> {
     let text = format!("run={run}\n{}\n", folders.join("\n"));
     replace_file(disk, &log_dir.join(format!("{CLEAN_PREFIX}{}", shard.0)), text.as_bytes())
+}
+
+/// Makes the directory, and its name durable: what is synced in it would be lost with it.
+fn make_dir(disk: &dyn Disk, dir: &Path) -> io::Result<()> {
+    if disk.exists(dir)? {
+        return Ok(());
+    }
+    disk.create_dir_all(dir)?;
+    let parents = dir.ancestors().skip(1).filter(|parent| !parent.as_os_str().is_empty());
+    for parent in parents {
+        disk.sync_dir(parent)?;
+    }
+    Ok(())
 }
 
 fn new_cluster_id(random: &mut dyn Random) -> String {

@@ -114,7 +114,7 @@ advance 60000
 fetch t-0@0 committed
   t-0 hw=2 [0:x 1:end] aborted=0@0
 end A commit v=5
-  PRODUCER_FENCED
+  INVALID_TXN_STATE
 produce t-0 y as=A v=12
   INVALID_PRODUCER_EPOCH
 ",

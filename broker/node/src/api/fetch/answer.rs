@@ -21,11 +21,12 @@ pub(super) fn respond(node: &mut ShardNode, ticket: Ticket, waiting: Waiting) {
     let mut left = u64::from(waiting.bytes_max.unsigned_abs());
     let mut total = 0_u64;
     let mut topics: BTreeMap<FetchKey, usize> = BTreeMap::new();
-    for Entry { key, mut outcome, .. } in waiting.entries {
-        // Shards read side by side, each within the whole bound; what is too much is left out
-        // here, and the client comes back for it.
+    for Entry { key, wish, mut outcome } in waiting.entries {
+        // Shards read side by side, each within the whole bound and each with one batch for sure;
+        // what is too much is left out here, and the client comes back for it.
         let size_bytes = u64::from(outcome.size_bytes);
-        if left < size_bytes && 0 < total {
+        let bound = left.min(u64::from(wish.bytes_max.max(0).unsigned_abs()));
+        if bound < size_bytes && 0 < total {
             outcome.ranges.clear();
             outcome.size_bytes = 0;
             outcome.aborted = outcome.aborted.map(|_| Vec::new());

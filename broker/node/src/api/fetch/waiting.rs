@@ -22,7 +22,7 @@ use std::collections::BTreeMap;
 /// One partition of the fetch.
 pub(super) struct Entry {
     pub(super) key: FetchKey,
-    wish: FetchWish,
+    pub(super) wish: FetchWish,
     /// Of the last round that has ended for this partition.
     pub(super) outcome: ReadOutcome,
 }
