@@ -155,7 +155,7 @@ impl GroupCoordinator {
         match then {
             Then::Nothing => {}
             Then::Committed { to, mut response } => {
-                if let Err(code) = result {
+                if let Err(code) = result.map_err(commit_failure) {
                     let partitions = response.topics.iter_mut().flat_map(|t| &mut t.partitions);
                     for partition in partitions.filter(|p| p.error_code == ErrorCode::NONE) {
                         partition.error_code = code;
@@ -164,7 +164,7 @@ impl GroupCoordinator {
                 self.reply(to, GroupResponse::OffsetCommit(response));
             }
             Then::TxnCommitted { to, mut response } => {
-                if let Err(code) = result {
+                if let Err(code) = result.map_err(commit_failure) {
                     let partitions = response.topics.iter_mut().flat_map(|t| &mut t.partitions);
                     for partition in partitions.filter(|p| p.error_code == ErrorCode::NONE) {
                         partition.error_code = code;
@@ -223,5 +223,13 @@ impl GroupCoordinator {
         self.retain_effects(|effect| {
             !matches!(effect, GroupEffect::Append { partition: of, .. } if *of == partition)
         });
+    }
+}
+
+/// A batch that the log refuses for its size has a code of its own when it holds offsets.
+fn commit_failure(code: ErrorCode) -> ErrorCode {
+    match code {
+        ErrorCode::UNKNOWN_SERVER_ERROR => ErrorCode::INVALID_COMMIT_OFFSET_SIZE,
+        code => code,
     }
 }

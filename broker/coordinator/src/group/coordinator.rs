@@ -60,7 +60,8 @@ pub struct GroupCoordinator {
 }
 
 impl GroupCoordinator {
-    /// A coordinator that holds no partition yet. `seed` feeds the member ids.
+    /// A coordinator that holds no partition yet. `seed` feeds the member ids; it must differ from
+    /// one start of a broker to the next, or ids come twice.
     pub fn new(config: GroupConfig, seed: u64) -> Self {
         Self {
             config,

@@ -56,7 +56,7 @@ impl GroupCoordinator {
             }
         }
         for (partition, changes) in removals {
-            self.append_removals(partition, changes);
+            self.append_removals(partition, &changes);
         }
         arm_retention(self, now);
     }
@@ -77,11 +77,11 @@ impl GroupCoordinator {
             }
         }
         for (partition, changes) in removals {
-            self.append_removals(partition, changes);
+            self.append_removals(partition, &changes);
         }
     }
 
-    fn append_removals(&mut self, partition: PartitionIndex, changes: Vec<Change>) {
+    fn append_removals(&mut self, partition: PartitionIndex, changes: &[Change]) {
         for batch in changes.chunks(TOMBSTONES_MAX) {
             // Nobody waits for it; what cannot be written now is found again by the next look.
             let _ = self.append(partition, batch.to_vec(), None, Then::Nothing);

@@ -28,7 +28,7 @@ pub(super) enum Then {
         to: ReplyTo,
         api_version: i16,
     },
-    Added(AddWaiter),
+    Added(Vec<AddWaiter>),
     Ended {
         to: ReplyTo,
     },
@@ -70,6 +70,7 @@ impl TransactionCoordinator {
             self.arm_timeout(now, &id);
         }
         self.finish(now, &id, then, result);
+        self.serve_waiting(now, &id);
     }
 
     /// The only writer of what is durable.
@@ -103,7 +104,11 @@ impl TransactionCoordinator {
                 }
                 self.begin_markers(now, id);
             }
-            (Then::Added(waiter), result) => self.added(waiter, result),
+            (Then::Added(waiters), result) => {
+                for waiter in waiters {
+                    self.added(waiter, result);
+                }
+            }
             (Then::Completed | Then::Forgotten, Ok(())) => {}
             (Then::Completed, Err(_)) => self.complete_later(now, id),
             (Then::Fenced { to: None }, Err(_)) => self.arm_timeout(now, id),
@@ -120,7 +125,11 @@ impl TransactionCoordinator {
             // Codes that depend on the version do not come from the log.
             Then::Fenced { to: Some(to) } => self.reply(to, init::refused(i16::MAX, code)),
             Then::Ended { to } => self.reply(to, end::refused(i16::MAX, code)),
-            Then::Added(waiter) => self.added(waiter, Err(code)),
+            Then::Added(waiters) => {
+                for waiter in waiters {
+                    self.added(waiter, Err(code));
+                }
+            }
             Then::Fenced { to: None } | Then::Completed | Then::Forgotten => {}
         }
     }
@@ -148,6 +157,12 @@ impl TransactionCoordinator {
             self.refuse(append.then, code);
         }
         let partitions = self.config.state_partitions;
+        let waiting: Vec<Arc<str>> = self.waiting_adds.keys().cloned().collect();
+        for id in waiting {
+            if crate::log::partition_for(&id, partitions) == partition {
+                self.dismiss_waiting(&id, code);
+            }
+        }
         let is_gone = |id: &Arc<str>| crate::log::partition_for(id, partitions) == partition;
         self.transactions.retain(|id, _| !is_gone(id));
         self.rounds.retain(|_, id| !is_gone(id));

@@ -17,6 +17,11 @@ pub struct TransactionConfig {
     pub transactional_id_cleanup_interval: Duration,
     /// Pause before markers that could not be written are tried again.
     pub marker_retry_delay: Duration,
+    /// How long partitions may wait for their transactional id to be free before the client is told
+    /// to come again; `add.partitions.to.txn.retry.backoff.max.ms`.
+    pub add_wait: Duration,
+    /// Requests that may wait so for one transactional id.
+    pub add_waiters_max: usize,
     /// Appends in flight; beyond it writes are refused with `COORDINATOR_NOT_AVAILABLE`.
     pub appends_in_flight_max: usize,
     /// Requests that wait for a block of producer ids.
@@ -36,6 +41,8 @@ impl Default for TransactionConfig {
             transactional_id_expiration: Duration::from_secs(7 * 24 * 3_600),
             transactional_id_cleanup_interval: Duration::from_secs(3_600),
             marker_retry_delay: Duration::from_millis(100),
+            add_wait: Duration::from_millis(100),
+            add_waiters_max: 1_000,
             appends_in_flight_max: 10_000,
             id_waiters_max: 10_000,
             transactional_ids_max: 1_000_000,

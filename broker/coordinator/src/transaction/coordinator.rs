@@ -2,7 +2,7 @@
 
 use super::append::{PendingAppend, Then};
 use super::markers::Round;
-use super::partitions::Gathering;
+use super::partitions::{AddWaiter, Gathering, Wish};
 use super::producer_ids::{IdBlock, IdWaiter};
 use super::record::encode;
 use super::state::Metadata;
@@ -26,6 +26,8 @@ pub(super) enum TransactionTimer {
     Timeout(Arc<str>),
     /// Try again to write markers, or the record after them.
     Markers(Arc<str>),
+    /// Partitions have waited long enough for their id to be free.
+    Waiters(Arc<str>),
     /// Look for ids that nobody has used for long.
     Cleanup,
 }
@@ -54,6 +56,8 @@ pub struct TransactionCoordinator {
     pub(super) rounds: BTreeMap<MarkerToken, Arc<str>>,
     /// AddPartitionsToTxn requests of several transactions.
     pub(super) gatherings: BTreeMap<ReplyTo, Gathering>,
+    /// Partitions that came while their id was busy.
+    pub(super) waiting_adds: BTreeMap<Arc<str>, Vec<(Wish, AddWaiter)>>,
     pub(super) ids: IdBlock,
     pub(super) id_waiters: VecDeque<IdWaiter>,
     effects: VecDeque<TransactionEffect>,
@@ -77,6 +81,7 @@ impl TransactionCoordinator {
             appends: BTreeMap::new(),
             rounds: BTreeMap::new(),
             gatherings: BTreeMap::new(),
+            waiting_adds: BTreeMap::new(),
             ids: IdBlock::default(),
             id_waiters: VecDeque::new(),
             effects: VecDeque::new(),
@@ -118,6 +123,9 @@ impl TransactionCoordinator {
             match timer {
                 TransactionTimer::Timeout(id) => self.time_is_up(now, &id),
                 TransactionTimer::Markers(id) => self.retry_markers(now, &id),
+                TransactionTimer::Waiters(id) => {
+                    self.dismiss_waiting(&id, ErrorCode::CONCURRENT_TRANSACTIONS);
+                }
                 TransactionTimer::Cleanup => self.clean_up(now),
             }
         }

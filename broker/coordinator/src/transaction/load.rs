@@ -13,7 +13,7 @@ use std::sync::Arc;
 impl TransactionTimer {
     pub(super) fn id(&self) -> Option<&Arc<str>> {
         match self {
-            Self::Timeout(id) | Self::Markers(id) => Some(id),
+            Self::Timeout(id) | Self::Markers(id) | Self::Waiters(id) => Some(id),
             Self::Cleanup => None,
         }
     }

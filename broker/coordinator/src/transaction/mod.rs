@@ -24,8 +24,8 @@
 //!
 //! - The commit point is the Prepare record: nothing is answered and no marker is written before it
 //!   is past the high watermark. From then on only completion is possible, also after a crash.
-//! - At most one transition of an id is under way; who comes meanwhile gets
-//!   `CONCURRENT_TRANSACTIONS`.
+//! - At most one transition of an id is under way. Who comes meanwhile gets
+//!   `CONCURRENT_TRANSACTIONS`; partitions to add wait for a moment first.
 //! - A partition is part of a transaction before it has data of it: the add is answered from the
 //!   log. A transaction is never in memory only.
 //! - With version 2 a delayed request names an older epoch than the transaction it arrives in, and
@@ -34,7 +34,8 @@
 //!
 //! # The machine, by file
 //!
-//! `state` is an id's data and its transitions; `init`, `partitions` and `end` are the requests;
+//! `state` is an id's data and its transitions; `init`, `partitions` (with
+//! `waiting`) and `end` are the requests;
 //! `markers` drives Prepare to Complete; `timeout` ends what its client forgot and forgets what
 //! nobody uses; `append` finishes what waited for the log, `load` rebuilds from it, `record` is the
 //! layout; `producer_ids` keeps a block of ids.
@@ -54,6 +55,7 @@ mod record;
 mod request;
 mod state;
 mod timeout;
+mod waiting;
 
 pub use config::TransactionConfig;
 pub use coordinator::TransactionCoordinator;

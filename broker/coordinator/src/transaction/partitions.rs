@@ -63,12 +63,21 @@ pub(super) struct Gathering {
 }
 
 /// A producer that wants partitions in its transaction.
-struct Wish {
-    transactional_id: String,
+#[derive(Debug)]
+pub(super) struct Wish {
+    pub(super) transactional_id: String,
     producer_id: ProducerId,
     producer_epoch: ProducerEpoch,
-    partitions: Vec<TopicPartition>,
+    pub(super) partitions: Vec<TopicPartition>,
     version: ClientVersion,
+}
+
+impl Wish {
+    pub(super) fn is_of_same_producer(&self, other: &Self) -> bool {
+        self.producer_id == other.producer_id
+            && self.producer_epoch == other.producer_epoch
+            && self.version == other.version
+    }
 }
 
 impl TransactionCoordinator {
@@ -205,33 +214,45 @@ impl TransactionCoordinator {
     }
 
     fn add(&mut self, now: Now, wish: Wish, waiter: AddWaiter) {
+        let is_busy = self.plan_add(now, &wish) == Err(ErrorCode::CONCURRENT_TRANSACTIONS);
+        if is_busy {
+            self.wait_to_add(now, wish, waiter);
+        } else {
+            self.add_for_all(now, wish, vec![waiter]);
+        }
+    }
+
+    /// One record for all who wait for the same producer's partitions.
+    pub(super) fn add_for_all(&mut self, now: Now, wish: Wish, waiters: Vec<AddWaiter>) {
         let id: Arc<str> = Arc::from(wish.transactional_id.as_str());
-        match self.plan_add(now, wish) {
-            Err(code) => self.added(waiter, Err(code)),
-            Ok(None) => self.added(waiter, Ok(())),
-            Ok(Some(next)) => {
-                let then = Then::Added(waiter);
-                if let Err((code, Then::Added(waiter))) = self.transition(&id, Some(next), then) {
-                    self.added(waiter, Err(code));
-                }
-            }
+        let (result, waiters) = match self.plan_add(now, &wish) {
+            Err(code) => (Err(code), waiters),
+            Ok(None) => (Ok(()), waiters),
+            Ok(Some(next)) => match self.transition(&id, Some(next), Then::Added(waiters)) {
+                Err((code, Then::Added(waiters))) => (Err(code), waiters),
+                _ => return,
+            },
+        };
+        for waiter in waiters {
+            self.added(waiter, result);
         }
     }
 
     /// The next state with the partitions in it; `None` when they all are in it already.
-    fn plan_add(&self, now: Now, wish: Wish) -> Result<Option<Metadata>, ErrorCode> {
+    fn plan_add(&self, now: Now, wish: &Wish) -> Result<Option<Metadata>, ErrorCode> {
         self.check_id(&wish.transactional_id)?;
         let transaction = self.transactions.get(wish.transactional_id.as_str());
         // First of all: what is under way may be the very change that makes this producer present.
         if transaction.is_some_and(|transaction| transaction.in_transition) {
             return Err(ErrorCode::CONCURRENT_TRANSACTIONS);
         }
-        let metadata = self.verify(&wish)?;
+        let metadata = self.verify(wish)?;
         let is_open = metadata.state == TransactionState::Ongoing;
         if is_open && wish.partitions.iter().all(|p| metadata.partitions.contains(p)) {
             return Ok(None);
         }
-        let next = metadata.with_partitions(wish.partitions, wish.version, now.wall_ms);
+        let next =
+            metadata.with_partitions(wish.partitions.iter().cloned(), wish.version, now.wall_ms);
         if self.config.partitions_per_transaction_max < next.partitions.len() {
             return Err(ErrorCode::TRANSACTION_ABORTABLE);
         }

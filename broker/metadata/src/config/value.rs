@@ -90,7 +90,7 @@ pub(super) fn check(row: &'static Definition, value: &str) -> Result<(), ConfigE
     }
 }
 
-fn number<T: FromStr + PartialOrd + std::fmt::Display>(
+fn number<T: FromStr + PartialOrd + Copy + std::fmt::Display>(
     value: &str,
     kind: &str,
     min: T,
