@@ -24,6 +24,7 @@ mod limits;
 mod net;
 mod producer;
 mod records;
+pub mod typed;
 
 pub use admin::{
     Admin, Broker, ClusterDescription, ConfigEntry, GroupDescription, GroupListing, GroupMember,
