@@ -1,0 +1,82 @@
+//! What the client must do against a broker, ours or Apache's: functions that take the address.
+//!
+//! Each makes topics and groups of its own, so that they run side by side and again and again.
+
+pub mod exactly_once;
+pub mod groups;
+pub mod polling;
+pub mod proxy;
+pub mod retries;
+pub mod round_trip;
+pub mod transactions;
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use mainstem_client::{
+    Admin, AdminConfig, AutoOffsetReset, Consumer, ConsumerConfig, ConsumerRecord, Isolation,
+    NewTopic, Producer, ProducerConfig, TopicPartition,
+};
+
+/// Patience of a test: far more than anything takes.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A name that no other test, and no earlier run, has.
+pub fn unique(name: &str) -> String {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let since = std::time::SystemTime::UNIX_EPOCH.elapsed().expect("the clock is past 1970");
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    format!("{name}-{}-{}-{number}", since.as_nanos(), std::process::id())
+}
+
+/// A new topic with so many partitions.
+pub async fn topic(bootstrap: &str, name: &str, partitions: i32) -> String {
+    let name = unique(name);
+    let admin = Admin::connect(AdminConfig::new(bootstrap)).await.expect("connect an admin");
+    let answers = admin.create_topics(&[NewTopic::new(&name, partitions)]).await;
+    for (topic, answer) in answers.expect("create topics") {
+        answer.unwrap_or_else(|error| panic!("create {topic}: {error}"));
+    }
+    name
+}
+
+pub async fn producer(config: ProducerConfig) -> Producer {
+    Producer::connect(config).await.expect("connect a producer")
+}
+
+/// A consumer from the beginning, of committed records.
+pub fn reader(bootstrap: &str) -> ConsumerConfig {
+    ConsumerConfig::new(bootstrap)
+        .auto_offset_reset(AutoOffsetReset::Earliest)
+        .isolation(Isolation::ReadCommitted)
+}
+
+pub fn partitions(topic: &str, count: i32) -> Vec<TopicPartition> {
+    (0..count).map(|partition| TopicPartition::new(topic, partition)).collect()
+}
+
+/// Everything that is in the topic now.
+pub async fn read_all(config: ConsumerConfig, topic: &str, count: i32) -> Vec<ConsumerRecord> {
+    let consumer = Consumer::connect(config).await.expect("connect a consumer");
+    let partitions = partitions(topic, count);
+    consumer.assign(&partitions).expect("assign");
+    let ends = consumer.end_offsets(&partitions).await.expect("end offsets");
+    let mut records = Vec::new();
+    let reached = |consumer: &Consumer| {
+        ends.iter().all(|(partition, end)| {
+            consumer.position(partition).is_some_and(|position| position >= *end)
+        })
+    };
+    let begun = std::time::Instant::now();
+    while !reached(&consumer) {
+        assert!(begun.elapsed() < PATIENCE, "{topic} was not read to its end in time");
+        let polled = consumer.poll(Duration::from_millis(100)).await.expect("poll");
+        records.extend(polled.batches.into_iter().flat_map(|batch| batch.records));
+    }
+    records
+}
+
+/// The value as text.
+pub fn text(record: &ConsumerRecord) -> String {
+    String::from_utf8(record.value.as_deref().unwrap_or_default().to_vec()).expect("text")
+}
