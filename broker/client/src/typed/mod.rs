@@ -16,5 +16,6 @@ pub mod json;
 #[cfg(feature = "avro")]
 pub mod registry;
 
-#[cfg(all(test, feature = "avro", feature = "json"))]
+#[cfg(test)]
+#[cfg(all(feature = "avro", feature = "json"))]
 mod tests;

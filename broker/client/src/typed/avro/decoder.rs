@@ -27,7 +27,7 @@ impl AvroDecoder {
         AvroDecoder { registry, parsed: Mutex::default() }
     }
 
-    /// The schema that framed bytes name.
+    /// The schema of an id.
     pub async fn schema(&self, id: SchemaId) -> Result<Arc<AvroSchema>, AvroError> {
         if let Some(schema) = self.parsed.lock().get(&id) {
             return Ok(Arc::clone(schema));
