@@ -217,6 +217,7 @@ fn made(
     CreatableTopicResult {
         name: topic.name.clone(),
         topic_id: plan.id,
+        error_message: None,
         num_partitions: i32::try_from(plan.placement.len()).unwrap_or(i32::MAX),
         replication_factor: i16::try_from(plan.placement[0].len()).unwrap_or(i16::MAX),
         configs: Some(configs.collect()),
