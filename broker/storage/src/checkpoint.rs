@@ -37,8 +37,11 @@ pub(crate) struct RecoveryCheckpoint {
     file: Arc<dyn File>,
     value: RecoveryPoint,
     turn: u64,
-    /// The slot of `turn` is not synced yet, so the other one must stay.
+    /// The slot of `turn` waits for a sync.
     unsynced: bool,
+    /// The slot of `turn` is known to be durable, so the other one may be overwritten. Not after
+    /// opening: the process before may have seen its sync fail.
+    settled: bool,
 }
 
 impl RecoveryCheckpoint {
@@ -56,7 +59,7 @@ impl RecoveryCheckpoint {
             .filter_map(parse_slot)
             .max_by_key(|(turn, _)| *turn)
             .unwrap_or((0, RecoveryPoint { recovery_point: Offset(0), log_start: Offset(0) }));
-        Ok(Self { file, value, turn, unsynced: false })
+        Ok(Self { file, value, turn, unsynced: false, settled: false })
     }
 
     pub(crate) fn value(&self) -> RecoveryPoint {
@@ -68,7 +71,7 @@ impl RecoveryCheckpoint {
         if value == self.value {
             return Ok(());
         }
-        if !self.unsynced {
+        if self.settled {
             self.turn += 1;
         }
         let mut line = format!(
@@ -84,6 +87,7 @@ impl RecoveryCheckpoint {
         self.file.write_at(&slot, self.turn % 2 * SLOT_BYTES as u64)?;
         self.value = value;
         self.unsynced = true;
+        self.settled = false;
         Ok(())
     }
 
@@ -93,6 +97,7 @@ impl RecoveryCheckpoint {
 
     pub(crate) fn synced(&mut self) {
         self.unsynced = false;
+        self.settled = true;
     }
 }
 

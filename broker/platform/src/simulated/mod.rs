@@ -96,6 +96,12 @@ impl SimulatedDisk {
         lock(&self.world).syncs_until_failure = Some(count);
     }
 
+    /// Takes back an order to fail syncs that has not been carried out: a process that starts on a
+    /// disk after a fault finds a working one.
+    pub fn mend_syncs(&self) {
+        lock(&self.world).syncs_until_failure = None;
+    }
+
     /// How many syncs have worked so far.
     pub fn syncs(&self) -> u64 {
         lock(&self.world).syncs

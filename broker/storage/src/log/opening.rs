@@ -8,7 +8,7 @@
 //!   follow one another, indexes are built anew. Where that stops, the log is cut and later segments
 //!   are dropped, unless it stops before the recovery point: then data that was durable is damaged,
 //!   and the log is not opened.
-//! - What was verified is synced before the log is used: recovered data is acknowledged by being
+//! - What was verified past the recovery point is written again and synced before the log is used: recovered data is acknowledged by being
 //!   there, and must not be lost by a second crash.
 //!
 //! A segment whose indexes make no sense is rebuilt in either case.
@@ -289,6 +289,11 @@ impl<'a> Opening<'a> {
             read_batch(&*file, position, header.size, &mut batch).map_err(failed())?;
             if !header.crc_matches(&batch) {
                 return Ok(Some("checksum".to_owned()));
+            }
+            if point <= expected {
+                // After a failed sync the kernel may keep bytes for clean that never reached the
+                // disk, and syncing them again would do nothing. Written again, they are dirty.
+                file.write_at(&batch, position).map_err(failed())?;
             }
             let aborted = note_batch(&mut self.producers, &header, &batch, now_ms);
             self.epochs.note(header.leader_epoch, header.base_offset);
