@@ -158,6 +158,25 @@ impl World {
         }
     }
 
+    fn commit(&mut self, group_id: String, member: String, generation: i32) -> GroupRequest {
+        let bare = self.random.one_in(2);
+        GroupRequest::OffsetCommit(OffsetCommitRequest {
+            group_id,
+            generation_id_or_member_epoch: if bare { -1 } else { generation },
+            member_id: if bare { String::new() } else { member },
+            topics: vec![OffsetCommitRequestTopic {
+                name: "t".to_owned(),
+                partitions: vec![OffsetCommitRequestPartition {
+                    partition_index: self.random.below(3) as i32,
+                    committed_offset: self.random.below(1_000) as i64,
+                    ..Default::default()
+                }],
+                ..Default::default()
+            }],
+            ..OffsetCommitRequest::default()
+        })
+    }
+
     fn request(&mut self, group: &str) -> GroupRequest {
         let (member, generation) = self.member(group);
         let group_id = group.to_owned();
@@ -199,24 +218,7 @@ impl World {
                 member_id: String::new(),
                 members: vec![MemberIdentity { member_id: member, ..Default::default() }],
             }),
-            8 | 9 => {
-                let bare = self.random.one_in(2);
-                GroupRequest::OffsetCommit(OffsetCommitRequest {
-                    group_id,
-                    generation_id_or_member_epoch: if bare { -1 } else { generation },
-                    member_id: if bare { String::new() } else { member },
-                    topics: vec![OffsetCommitRequestTopic {
-                        name: "t".to_owned(),
-                        partitions: vec![OffsetCommitRequestPartition {
-                            partition_index: partition,
-                            committed_offset: offset,
-                            ..Default::default()
-                        }],
-                        ..Default::default()
-                    }],
-                    ..OffsetCommitRequest::default()
-                })
-            }
+            8 | 9 => self.commit(group_id, member, generation),
             10 => GroupRequest::TxnOffsetCommit(TxnOffsetCommitRequest {
                 group_id,
                 producer_id: self.random.below(2) as i64,

@@ -218,14 +218,14 @@ impl TransactionCoordinator {
         if is_busy {
             self.wait_to_add(now, wish, waiter);
         } else {
-            self.add_for_all(now, wish, vec![waiter]);
+            self.add_for_all(now, &wish, vec![waiter]);
         }
     }
 
     /// One record for all who wait for the same producer's partitions.
-    pub(super) fn add_for_all(&mut self, now: Now, wish: Wish, waiters: Vec<AddWaiter>) {
+    pub(super) fn add_for_all(&mut self, now: Now, wish: &Wish, waiters: Vec<AddWaiter>) {
         let id: Arc<str> = Arc::from(wish.transactional_id.as_str());
-        let (result, waiters) = match self.plan_add(now, &wish) {
+        let (result, waiters) = match self.plan_add(now, wish) {
             Err(code) => (Err(code), waiters),
             Ok(None) => (Ok(()), waiters),
             Ok(Some(next)) => match self.transition(&id, Some(next), Then::Added(waiters)) {

@@ -49,7 +49,7 @@ impl TransactionCoordinator {
         }
         // Only one producer is the present one; the others are answered with what is wrong.
         for (wish, waiters) in groups {
-            self.add_for_all(now, wish, waiters);
+            self.add_for_all(now, &wish, waiters);
         }
     }
 
