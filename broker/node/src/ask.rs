@@ -22,9 +22,9 @@ pub struct Ticket(pub u64);
 
 /// Who is to be told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Asker {
-    pub shard: ShardIndex,
-    pub ticket: Ticket,
+pub(crate) struct Asker {
+    pub(crate) shard: ShardIndex,
+    pub(crate) ticket: Ticket,
 }
 
 /// One partition of one life of a topic: a topic made again has another id.

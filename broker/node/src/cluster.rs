@@ -48,23 +48,23 @@ impl ClusterView {
 }
 
 /// Topics that the broker itself writes. Clients read them, but may not produce to them.
-pub const INTERNAL_TOPICS: [&str; 3] = [GROUP_TOPIC, TRANSACTION_TOPIC, SCHEMA_TOPIC];
+pub(crate) const INTERNAL_TOPICS: [&str; 3] = [GROUP_TOPIC, TRANSACTION_TOPIC, SCHEMA_TOPIC];
 /// Consumer groups and their offsets.
-pub const GROUP_TOPIC: &str = "__consumer_offsets";
+pub(crate) const GROUP_TOPIC: &str = "__consumer_offsets";
 /// State of transactions.
-pub const TRANSACTION_TOPIC: &str = "__transaction_state";
+pub(crate) const TRANSACTION_TOPIC: &str = "__transaction_state";
 /// Schemas of the registry.
-pub const SCHEMA_TOPIC: &str = "_schemas";
+pub(crate) const SCHEMA_TOPIC: &str = "_schemas";
 /// The metadata log. Not a topic of the image: it is where the image comes from.
-pub const METADATA_TOPIC: &str = "__cluster_metadata";
+pub(crate) const METADATA_TOPIC: &str = "__cluster_metadata";
 
 /// Whether the broker itself owns a topic of this name.
-pub fn is_internal(topic: &str) -> bool {
+pub(crate) fn is_internal(topic: &str) -> bool {
     topic == METADATA_TOPIC || INTERNAL_TOPICS.contains(&topic)
 }
 
 /// The shard that holds a partition.
-pub fn shard_of(topic: &str, key: &PartitionKey, shard_count: u16) -> ShardIndex {
+pub(crate) fn shard_of(topic: &str, key: &PartitionKey, shard_count: u16) -> ShardIndex {
     if shard_count < 2 || is_internal(topic) {
         return ShardIndex::FIRST;
     }

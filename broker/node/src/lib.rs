@@ -34,6 +34,9 @@ mod seat;
 mod session;
 mod shard_message;
 
+#[cfg(test)]
+mod tests;
+
 pub use command::{LocalCommand, LocalReply};
 pub use config::{
     ConfigProblem, ConfigProblems, FlushPolicy, NodeConfig, SETTINGS, Setting, SettingKind,

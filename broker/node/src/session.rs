@@ -97,8 +97,9 @@ impl Sessions {
             return None;
         }
         let next_pipelines = session.queue.front()?.starts_with(&PRODUCE);
-        let all_pipeline = session.slots.iter().all(|slot| slot.pipelines);
-        if !session.slots.is_empty() && !(next_pipelines && all_pipeline) {
+        let all_pipeline = next_pipelines && session.slots.iter().all(|slot| slot.pipelines);
+        let has_its_turn = session.slots.is_empty() || all_pipeline;
+        if !has_its_turn {
             return None;
         }
         let frame = session.queue.pop_front()?;

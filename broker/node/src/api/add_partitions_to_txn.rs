@@ -42,7 +42,7 @@ fn handle(node: &mut ShardNode, now: Now, request: &Request) -> Result<(), Reque
     if request.version < VERSION_SEVERAL {
         response.results_by_topic_v3_and_below = refuse(&body.v3_and_below_topics);
     } else {
-        let result = |transaction: &_| refuse_transaction(transaction, &refuse);
+        let result = |transaction: &_| refuse_transaction(transaction, refuse);
         response.results_by_transaction = body.transactions.iter().map(result).collect();
     }
     node.respond(request.ticket, &response);

@@ -29,6 +29,8 @@ pub(crate) struct Gather {
     topics: Vec<ListOffsetsTopicResponse>,
     slots: Vec<(usize, usize)>,
     missing: usize,
+    /// Whether the version of the request has a place for the leader epoch.
+    with_epochs: bool,
 }
 
 /// What a timestamp field asks for. `Err(NONE)` is a question whose answer is "nothing".
@@ -52,7 +54,8 @@ fn handle(node: &mut ShardNode, _: Now, request: &Request) -> Result<(), Request
         _ => Isolation::ReadUncommitted,
     };
     let view = node.view();
-    let mut gather = Gather { topics: Vec::new(), slots: Vec::new(), missing: 0 };
+    let with_epochs = 4 <= request.version;
+    let mut gather = Gather { topics: Vec::new(), slots: Vec::new(), missing: 0, with_epochs };
     let mut asks: BTreeMap<ShardIndex, Vec<OffsetItem>> = BTreeMap::new();
     let mut seen = BTreeSet::new();
     for topic in &body.topics {
@@ -115,7 +118,9 @@ pub(crate) fn told(
         row.error_code = outcome.error;
         row.offset = outcome.offset.0;
         row.timestamp = outcome.timestamp_ms;
-        row.leader_epoch = outcome.leader_epoch.0;
+        if gather.with_epochs {
+            row.leader_epoch = outcome.leader_epoch.0;
+        }
     }
     finish_or_wait(node, ticket, gather);
 }

@@ -49,7 +49,7 @@ impl std::fmt::Debug for Setting {
 
 fn number<N>(value: &str, min: N, max: N) -> Result<N, String>
 where
-    N: std::str::FromStr + PartialOrd + std::fmt::Display,
+    N: std::str::FromStr + PartialOrd + std::fmt::Display + Copy,
 {
     let parsed: N = value.parse().map_err(|_| format!("`{value}` is not a whole number"))?;
     if parsed < min || max < parsed {

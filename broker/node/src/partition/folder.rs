@@ -85,11 +85,11 @@ pub(crate) fn open_log(
         let dir = dir.display();
         tracing::warn!(%dir, bytes = recovery.truncated_bytes, "cut a torn tail off");
     }
-    if Offset::ZERO < log.log_end_offset() {
-        if let Some(task) = log.unsynced() {
-            task.run(&**disk).map_err(|error| failed(format!("sync: {error}")))?;
-            log.synced(task.receipt).map_err(|error| failed(error.to_string()))?;
-        }
+    if Offset::ZERO < log.log_end_offset()
+        && let Some(task) = log.unsynced()
+    {
+        task.run(&**disk).map_err(|error| failed(format!("sync: {error}")))?;
+        log.synced(task.receipt).map_err(|error| failed(error.to_string()))?;
     }
     log.set_high_watermark(log.log_end_offset());
     Ok(log)

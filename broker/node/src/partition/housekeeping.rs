@@ -21,7 +21,12 @@ impl ShardNode {
                 });
             }
             match removed {
-                Ok(removed) => paths.extend(removed),
+                Ok(removed) if removed.is_empty() => {}
+                // What was rewritten becomes durable with the next commit.
+                Ok(removed) => {
+                    self.partitions.dirty.insert(partition.key);
+                    paths.extend(removed);
+                }
                 // Old data stays a while longer; the next round tries again.
                 Err(error) => {
                     tracing::error!(topic = &*partition.topic, %error, "keep a log small");

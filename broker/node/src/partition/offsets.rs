@@ -54,6 +54,9 @@ impl ShardNode {
                 Some(partition) => delete_records(partition, item.before),
                 None => Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION),
             };
+            if result.is_ok() {
+                self.partitions.dirty.insert(item.key);
+            }
             let (error, low_watermark) = match result {
                 Ok(start) => (ErrorCode::NONE, start),
                 Err(error) => (error, Offset::NONE),

@@ -245,9 +245,9 @@ impl ShardNode {
         Some(PartitionKey { topic: topic.id, partition })
     }
 
-    pub(super) fn handle_coordinators_then(&mut self, now: Now, then: CoordinatorsThen) {
+    pub(super) fn handle_coordinators_then(&mut self, now: Now, then: &CoordinatorsThen) {
         let Some(seat) = self.seat.as_mut() else { return };
-        let CoordinatorsThen { machine, token, result } = then;
+        let CoordinatorsThen { machine, token, result } = *then;
         match machine {
             Machine::Groups => seat.groups.handle_appended(now, token, result),
             Machine::Transactions => seat.transactions.handle_appended(now, token, result),

@@ -96,7 +96,7 @@ impl ShardNode {
                 SeatThen::Decided { records, reply, then } => {
                     self.handle_decided(now, &records, reply, then);
                 }
-                SeatThen::Coordinators(then) => self.handle_coordinators_then(now, then),
+                SeatThen::Coordinators(then) => self.handle_coordinators_then(now, &then),
                 SeatThen::Registry { token, reply } => self.answer_registry(token, reply),
             }
             return true;
