@@ -34,6 +34,9 @@ impl GroupCoordinator {
         request: &SyncGroupRequest,
         to: ReplyTo,
     ) {
+        if !names_protocol(context.api_version, request) {
+            return self.reply(to, sync_error(ErrorCode::INCONSISTENT_GROUP_PROTOCOL));
+        }
         let group_id: Arc<str> = Arc::from(request.group_id.as_str());
         let Some(group) = self.groups.get_mut(&group_id) else {
             return self.reply(to, sync_error(ErrorCode::UNKNOWN_MEMBER_ID));
@@ -159,6 +162,11 @@ impl GroupCoordinator {
         }
         self.prepare_rebalance(now, group_id);
     }
+}
+
+/// From v5 on a member has to say which protocol it believes to be chosen.
+fn names_protocol(api_version: i16, request: &SyncGroupRequest) -> bool {
+    api_version < 5 || (request.protocol_type.is_some() && request.protocol_name.is_some())
 }
 
 fn check_sync(group: &Group, request: &SyncGroupRequest) -> Result<(), ErrorCode> {

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `config delay=3000 size=2 retention=..` | a new coordinator, times in ms |
 //! | `join A group=g v=9 session=10000 protocols=range:m` | `member=$A`, `instance=i` optional |
-//! | `sync A group=g gen=1 member=$A assign=$A:x,$B:y` | |
+//! | `sync A group=g gen=1 member=$A assign=$A:x,$B:y` | v5 wants `type= protocol=` |
 //! | `heartbeat A`, `leave A member=$A` / `instance=i` / `members=$A,$B` | |
 //! | `commit A group=g t-0=5 meta=..` | `member= gen=` optional |
 //! | `txn-commit A group=g pid=7 epoch=0 t-0=5` | |
@@ -462,8 +462,9 @@ fn fetch(command: &Command) -> GroupRequest {
 fn newest(request: &GroupRequest) -> i16 {
     match request {
         GroupRequest::JoinGroup(_) => 9,
-        GroupRequest::SyncGroup(_) | GroupRequest::LeaveGroup(_) => 5,
-        GroupRequest::Heartbeat(_) => 4,
+        GroupRequest::LeaveGroup(_) => 5,
+        // From v5 on the chosen protocol has to be named.
+        GroupRequest::SyncGroup(_) | GroupRequest::Heartbeat(_) => 4,
         GroupRequest::DescribeGroups(_) => 6,
         GroupRequest::ListGroups(_) | GroupRequest::TxnOffsetCommit(_) => 5,
         GroupRequest::DeleteGroups(_) => 2,
