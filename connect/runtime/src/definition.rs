@@ -11,6 +11,9 @@ use crate::plugin::{Direction, Plugin};
 use crate::sandbox::bindings::capabilities::mainstem::connect::types::Encoding;
 use crate::sandbox::guest::wit_plugin::{self, Kind};
 
+/// Says whether less than exactly once is good enough.
+pub(crate) const EXACTLY_ONCE_SUPPORT: &str = "exactly.once.support";
+
 /// A connector's configuration as the user wrote it.
 pub(crate) type ConfigMap = BTreeMap<String, String>;
 
@@ -115,6 +118,12 @@ fn common_keys(plugin: &Plugin) -> Vec<KeyDefinition> {
             "Write a line to the log for every skipped record.",
         ),
     ];
+    table.push((
+        EXACTLY_ONCE_SUPPORT,
+        Text,
+        Some("requested"),
+        "required: refuse a configuration with which the plugin cannot deliver exactly once.",
+    ));
     match plugin.direction {
         Direction::Source => table.extend([
             (
@@ -159,6 +168,7 @@ fn common_keys(plugin: &Plugin) -> Vec<KeyDefinition> {
                 order,
                 allowed: match name {
                     "errors.tolerance" => vec!["none".to_string(), "all".to_string()],
+                    EXACTLY_ONCE_SUPPORT => vec!["requested".to_string(), "required".to_string()],
                     _ => Vec::new(),
                 },
             }

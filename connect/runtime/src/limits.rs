@@ -5,8 +5,8 @@
 
 use std::time::Duration;
 
-/// Linear memory of one task. A Rust connector needs a few MiB; batches are at most [`POLL_BYTES_MAX`].
-pub(crate) const GUEST_MEMORY_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Linear memory of one task. Most need a few MiB; one that sorts a file holds it. Untouched pages cost nothing.
+pub(crate) const GUEST_MEMORY_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// Bytes that one call may pass from guest to host: a full batch and its columns, with room.
 pub(crate) const GUEST_CALL_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Entries of a guest's tables; a Rust component needs a few hundred.

@@ -59,7 +59,6 @@ pub mod sink {
             "mainstem:connect/metrics@0.1.0": crate::bindings::mainstem::connect::metrics,
             "mainstem:connect/clock@0.1.0": crate::bindings::mainstem::connect::clock,
             "mainstem:connect/context@0.1.0": crate::bindings::mainstem::connect::context,
-            "mainstem:connect/state@0.1.0": crate::bindings::mainstem::connect::state,
             "mainstem:connect/files@0.1.0": crate::bindings::mainstem::connect::files,
         },
     });

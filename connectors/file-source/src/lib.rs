@@ -1,7 +1,8 @@
 //! The file source: rows of a CSV file, or lines of a text file, plain or gzip, into a topic.
 //!
 //! Reading order: [`settings`] (the configuration), [`input`] (a file as a stream of raw rows), [`csv`] (a raw row as
-//! fields), [`columns`] (fields as Avro), [`instant`] (times as text), [`reader`] (the task).
+//! fields), [`columns`] (fields as Avro), [`instant`] (times as text), [`sorted`] (all rows in order of
+//! time), [`reader`] (the task).
 //!
 //! Invariants:
 //! - the offset behind a batch counts bytes of the uncompressed stream and data rows, so a new task goes on at the next row
@@ -17,6 +18,7 @@ mod input;
 mod instant;
 mod reader;
 mod settings;
+mod sorted;
 
 use mainstem_connect_sdk::{
     BatchBuilder, Config, Connector, Encoding, Error, ExactlyOnce, Issue, Limits, Manifest, Polled,

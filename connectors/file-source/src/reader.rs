@@ -2,7 +2,8 @@
 //!
 //! The offset of the one source partition `{"file": path}` is
 //! `{"byte": b, "row": n, "timestamp": t, "complete": c}`: bytes of the uncompressed stream and data rows behind the last
-//! record, the greatest record timestamp so far, and whether the end-of-stream records were written.
+//! record, the greatest record timestamp so far, and whether the end-of-stream records were written. With `order.by` the
+//! rows are counted in the sorted order, and `byte` means nothing.
 
 use mainstem_connect_sdk::{
     BatchBuilder, Error, Limits, Mark, NewRecord, Partition, Polled, Rejected, avro, host,
@@ -14,6 +15,7 @@ use crate::columns::{Column, Sample};
 use crate::csv::Row;
 use crate::input::{Input, Next, read_error};
 use crate::settings::{Columns, Format, Settings};
+use crate::sorted::Sorted;
 
 /// Rejected rows in one answer: a file that is wrong from end to end must not fill the memory.
 const REJECTED_MAX: usize = 1000;
@@ -29,6 +31,8 @@ struct Field {
 pub struct Task {
     settings: Settings,
     input: Input,
+    /// Set with `order.by`; then `input` is at its end.
+    sorted: Option<Sorted>,
     fields: Vec<Field>,
     /// Fields that every row must have.
     width: usize,
@@ -37,6 +41,8 @@ pub struct Task {
     key_schema: String,
     value_schema: String,
     rows: u64,
+    /// Number in the file of the row in `raw`.
+    row_number: u64,
     position: u64,
     timestamp_ms_max: i64,
     complete: bool,
@@ -64,7 +70,7 @@ impl Task {
             complete = offset["complete"].as_bool().unwrap_or(false);
             position = offset["byte"].as_u64().unwrap_or(position);
         }
-        if position != input.position() {
+        if position != input.position() && settings.order_by.is_none() {
             input = Input::open(&settings.path, position)?;
         }
         let index_of = |wanted: &Option<String>, key: &str| match wanted {
@@ -81,9 +87,17 @@ impl Task {
             Column { nullable: false, ..fields[index].column.clone() }.schema()
         });
         let value_schema = value_schema(&settings, &fields);
+        let sorted = match index_of(&settings.order_by, "order.by")? {
+            // Nothing will be taken from a file that is complete.
+            Some(index) if !complete => {
+                Some(Sorted::load(&settings, &mut input, fields[index].index, rows)?)
+            }
+            _ => None,
+        };
         Ok(Task {
             settings,
             input,
+            sorted,
             fields,
             width,
             key,
@@ -91,6 +105,7 @@ impl Task {
             key_schema,
             value_schema,
             rows,
+            row_number: rows,
             position,
             timestamp_ms_max,
             complete,
@@ -121,9 +136,7 @@ impl Task {
             && rejected.len() < REJECTED_MAX
             && !host_is_stopping(batch)
         {
-            let csv = self.settings.format == Format::Csv;
-            let next = self.input.next_row(&mut self.raw, csv);
-            match next.map_err(|error| read_error(&self.settings.path, &error))? {
+            match self.next_row()? {
                 Next::Row => self.take_row(schemas, batch, &mut rejected),
                 Next::TooLong => self.reject("the row is longer than 1 MiB", &mut rejected),
                 Next::Unfinished if !self.settings.follow => {
@@ -144,6 +157,18 @@ impl Task {
         self.polls += 1;
         let marks = vec![self.mark(batch.len())];
         Ok(Some(Polled { marks, rejected, token: self.polls, ..Polled::default() }))
+    }
+
+    fn next_row(&mut self) -> Result<Next, Error> {
+        if let Some(sorted) = &mut self.sorted {
+            let next = sorted.next_row(&mut self.raw);
+            self.row_number = next.unwrap_or(self.row_number);
+            return Ok(next.map_or(Next::End, |_| Next::Row));
+        }
+        self.row_number = self.rows + 1;
+        let csv = self.settings.format == Format::Csv;
+        let next = self.input.next_row(&mut self.raw, csv);
+        next.map_err(|error| read_error(&self.settings.path, &error))
     }
 
     fn finish(&mut self, topic: u16, batch: &mut BatchBuilder) {
@@ -252,7 +277,7 @@ impl Task {
     }
 
     fn reject(&mut self, problem: &str, rejected: &mut Vec<Rejected>) {
-        let row = self.rows + 1;
+        let row = self.row_number;
         rejected.push(Rejected {
             position: format!("{} row {row}", self.settings.path),
             code: "row".to_string(),

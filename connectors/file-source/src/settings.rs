@@ -35,6 +35,7 @@ pub struct Settings {
     pub schema_name: String,
     pub key_column: Option<String>,
     pub timestamp_column: Option<String>,
+    pub order_by: Option<String>,
     pub end_of_stream: bool,
     pub follow: bool,
 }
@@ -88,6 +89,11 @@ pub fn keys() -> Vec<Key> {
             Kind::Text,
             "Timestamp column that becomes the record's timestamp.",
         ),
+        Key::optional(
+            "order.by",
+            Kind::Text,
+            "Timestamp column to sort the rows by. The whole file is read into memory before its first record is written.",
+        ),
         Key::with_default(
             "end.of.stream",
             Kind::Boolean,
@@ -120,6 +126,7 @@ impl Settings {
             schema_name: read_schema_name(config, &topic, &mut issues),
             key_column: present(config, "key.column"),
             timestamp_column: present(config, "timestamp.column"),
+            order_by: present(config, "order.by"),
             end_of_stream: config.flag("end.of.stream"),
             follow: config.flag("follow"),
             topic,
@@ -132,13 +139,18 @@ impl Settings {
         if !self.path.starts_with('/') {
             issues.push(Issue::new("path", "must be an absolute path"));
         }
+        if self.follow && self.order_by.is_some() {
+            issues.push(Issue::new("follow", "a file that is followed cannot be sorted"));
+        }
         if self.follow && self.end_of_stream {
             issues.push(Issue::new("follow", "a file that is followed has no end of stream"));
         }
         if !csv {
-            for (key, set) in
-                [("key.column", &self.key_column), ("timestamp.column", &self.timestamp_column)]
-            {
+            for (key, set) in [
+                ("order.by", &self.order_by),
+                ("key.column", &self.key_column),
+                ("timestamp.column", &self.timestamp_column),
+            ] {
                 if set.is_some() {
                     issues.push(Issue::new(key, "lines have no columns"));
                 }
@@ -151,9 +163,11 @@ impl Settings {
             }
             return;
         };
-        for (key, name) in
-            [("key.column", &self.key_column), ("timestamp.column", &self.timestamp_column)]
-        {
+        for (key, name) in [
+            ("order.by", &self.order_by),
+            ("key.column", &self.key_column),
+            ("timestamp.column", &self.timestamp_column),
+        ] {
             let Some(name) = name else { continue };
             if !columns.iter().any(|column| column.name == *name) {
                 issues.push(Issue::new(key, format!("{name} is not among the columns")));

@@ -188,7 +188,13 @@ impl Plugins {
         let exports = |interface: &str| {
             kind.exports(self.sandbox.engine()).any(|(name, _)| name == interface)
         };
+        let imports = |interface: &str| {
+            kind.imports(self.sandbox.engine()).any(|(name, _)| name == interface)
+        };
         match (exports("mainstem:connect/source@0.1.0"), exports("mainstem:connect/sink@0.1.0")) {
+            (false, true) if imports("mainstem:connect/state@0.1.0") => {
+                Err("a sink has no state of its own: its target remembers".to_string())
+            }
             (true, false) => Ok(Direction::Source),
             (false, true) => Ok(Direction::Sink),
             (true, true) => Err("it is source and sink at once".to_string()),

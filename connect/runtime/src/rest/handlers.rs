@@ -11,9 +11,12 @@ use serde_json::{Map, Value, json};
 
 use super::answers::{Answered, config, empty, object, ok, with_status};
 use super::views;
-use crate::definition::{Checked, ConfigMap, add_issues, check, keys, with_defaults};
+use crate::definition::{
+    Checked, ConfigMap, EXACTLY_ONCE_SUPPORT, add_issues, check, keys, with_defaults,
+};
 use crate::error::Refusal;
 use crate::plugin::{Plugin, explain};
+use crate::sandbox::guest::wit_plugin::ExactlyOnce;
 use crate::worker::machine::Command;
 use crate::worker::records::Target;
 use crate::worker::{Request, Shared};
@@ -303,8 +306,16 @@ async fn check_all(
     let checking = tokio::task::spawn_blocking(move || {
         let mut checked = check(&plugin, &config);
         let mut guest = shared.services.plugins.describe(&plugin)?;
-        let issues = guest.validate(&with_defaults(&plugin, &config));
-        let issues = issues.map_err(|error| explain(&error))?;
+        let full = with_defaults(&plugin, &config);
+        let issues = guest.validate(&full).map_err(|error| explain(&error))?;
+        let promise = guest.exactly_once(&full).map_err(|error| explain(&error))?;
+        let required = config.get(EXACTLY_ONCE_SUPPORT).is_some_and(|text| text == "required");
+        if required && promise == ExactlyOnce::Unsupported {
+            for key in checked.iter_mut().filter(|key| key.definition.name == EXACTLY_ONCE_SUPPORT)
+            {
+                key.errors.push(format!("{} delivers at least once", plugin.class));
+            }
+        }
         // A key that the worker has found wrong already needs no second sentence.
         let new = issues.into_iter().filter(|issue| {
             !checked.iter().any(|key| key.definition.name == issue.key && !key.errors.is_empty())

@@ -3,10 +3,11 @@
 //! Paths, status codes and bodies are Kafka Connect's; errors are `{"error_code", "message"}`. A task's status carries one
 //! field more, `metrics`, with what the task has counted.
 //!
-//! Deliberately absent: forwarding to a leader (there is one worker), offsets and loggers.
+//! Deliberately absent: forwarding to a leader (there is one worker), and loggers.
 
 mod answers;
 mod handlers;
+mod offsets;
 mod views;
 
 use std::sync::Arc;
@@ -45,6 +46,10 @@ fn router(shared: Arc<Shared>) -> Router {
         .route("/connectors/{name}/pause", put(h::pause))
         .route("/connectors/{name}/resume", put(h::resume))
         .route("/connectors/{name}/stop", put(h::stop))
+        .route(
+            "/connectors/{name}/offsets",
+            get(offsets::list).delete(offsets::reset).patch(offsets::alter),
+        )
         .route("/connectors/{name}/topics", get(h::topics))
         .route("/connector-plugins", get(h::plugins))
         .route("/connector-plugins/{class}/config", get(h::plugin_keys))

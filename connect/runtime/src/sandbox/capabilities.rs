@@ -110,10 +110,12 @@ impl Tenant {
         stop: Arc<StopSignal>,
         observed: Arc<Mutex<Observed>>,
     ) -> Tenant {
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(limits::GUEST_HANDLES_MAX);
         Tenant {
             limits: store_limits(),
             budget: Budget::of(limits::DESCRIBE_COMPUTE_MAX),
-            table: ResourceTable::new(),
+            table,
             grants,
             state: State::default(),
             observed,

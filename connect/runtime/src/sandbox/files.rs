@@ -29,12 +29,14 @@ pub(crate) struct Grants {
 
 /// An open file to read.
 #[derive(Debug)]
+#[expect(unreachable_pub, reason = "the generated bindings export it again")]
 pub struct ReadHandle {
     file: File,
 }
 
 /// An open file to append to; locked against a second writer as long as it is open.
 #[derive(Debug)]
+#[expect(unreachable_pub, reason = "the generated bindings export it again")]
 pub struct WriteHandle {
     file: File,
     size: u64,

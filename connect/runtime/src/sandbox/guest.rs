@@ -251,8 +251,4 @@ impl SinkGuest {
         let (task, resource) = (self.task, self.bindings.mainstem_connect_sink().task());
         self.caller.call(limits::CALL_COMPUTE_MAX, |store| resource.call_close(store, task))
     }
-
-    pub(crate) fn tenant(&mut self) -> &mut Tenant {
-        self.caller.store.data_mut()
-    }
 }

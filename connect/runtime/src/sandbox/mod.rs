@@ -80,6 +80,7 @@ impl Sandbox {
         let mut store = Store::new(&self.engine, tenant);
         store.limiter(|tenant| &mut tenant.limits);
         store.set_hostcall_fuel(limits::GUEST_CALL_BYTES_MAX);
+        store.set_max_component_handles(limits::GUEST_HANDLES_MAX);
         store.set_epoch_deadline(1);
         store.epoch_deadline_callback(|mut context| {
             let tenant = context.data_mut();

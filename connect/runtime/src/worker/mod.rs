@@ -41,7 +41,14 @@ pub(crate) enum Event {
 /// What the REST API asks for.
 pub(crate) enum Request {
     Command(Command),
-    Restart { name: String, task: Option<u32>, include_tasks: bool, only_failed: bool },
+    Restart {
+        name: String,
+        task: Option<u32>,
+        include_tasks: bool,
+        only_failed: bool,
+    },
+    /// Keys and values of the offsets topic.
+    WriteOffsets(Vec<(String, Option<String>)>),
 }
 
 pub(crate) type Answer = oneshot::Sender<Result<(), Refusal>>;

@@ -90,6 +90,10 @@ impl Shell {
                 let mut machine = self.shared.machine.lock();
                 machine.handle_restart(&name, task, include_tasks, only_failed)
             }
+            Request::WriteOffsets(offsets) => {
+                let written = self.storage.write_offsets(offsets).await;
+                written.map_err(|error| Refusal::new(500, format!("write offsets: {error}")))
+            }
         }
     }
 

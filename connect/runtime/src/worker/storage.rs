@@ -78,6 +78,7 @@ pub(super) struct Storage {
     producer: Producer,
     config_topic: Arc<str>,
     status_topic: Arc<str>,
+    offset_topic: Arc<str>,
 }
 
 impl Storage {
@@ -86,19 +87,36 @@ impl Storage {
         settings.client_id = format!("connect-{}-worker", config.group_id);
         settings.linger = Duration::ZERO;
         let producer = Producer::connect(settings).await.map_err(failed("open the producer"))?;
-        let (config_topic, status_topic) =
-            (config.config_topic.as_str().into(), config.status_topic.as_str().into());
-        Ok(Storage { producer, config_topic, status_topic })
+        Ok(Storage {
+            producer,
+            config_topic: config.config_topic.as_str().into(),
+            status_topic: config.status_topic.as_str().into(),
+            offset_topic: config.offset_topic.as_str().into(),
+        })
     }
 
     /// Returns when all records are stored.
     pub(super) async fn append(&self, records: &[ConfigRecord]) -> Result<(), ClientError> {
-        let mut deliveries = Vec::with_capacity(records.len());
-        for record in records {
-            let value = record.value();
-            deliveries.push(
-                self.producer.send(self.record(&self.config_topic, record.key(), value)).await?,
-            );
+        let entries = records.iter().map(|record| (record.key(), record.value())).collect();
+        self.write(&self.config_topic, entries).await
+    }
+
+    /// Changes positions of a connector that does not run.
+    pub(super) async fn write_offsets(
+        &self,
+        offsets: Vec<(String, Option<String>)>,
+    ) -> Result<(), ClientError> {
+        self.write(&self.offset_topic, offsets).await
+    }
+
+    async fn write(
+        &self,
+        topic: &Arc<str>,
+        entries: Vec<(String, Option<String>)>,
+    ) -> Result<(), ClientError> {
+        let mut deliveries = Vec::with_capacity(entries.len());
+        for (key, value) in entries {
+            deliveries.push(self.producer.send(self.record(topic, key, value)).await?);
         }
         for delivery in deliveries {
             delivery.await?;
