@@ -29,7 +29,8 @@ impl Worker {
             .heartbeat_interval(Duration::from_millis(200));
         let consumer = Consumer::connect(config).await.expect("connect a consumer");
         consumer.subscribe(&[input]).expect("subscribe");
-        let producer = producer(ProducerConfig::new(bootstrap).transactional_id(unique("eos"))).await;
+        let producer =
+            producer(ProducerConfig::new(bootstrap).transactional_id(unique("eos"))).await;
         producer.init_transactions().await.expect("init");
         Self { consumer, producer, output: output.to_owned() }
     }
@@ -67,8 +68,8 @@ impl Worker {
     ) -> Result<(), ClientError> {
         let mut offsets = BTreeMap::new();
         for record in records {
-            let copy = ProducerRecord::new(self.output.as_str(), text(record))
-                .partition(record.partition);
+            let copy =
+                ProducerRecord::new(self.output.as_str(), text(record)).partition(record.partition);
             self.producer.send(copy).await?;
             let from = TopicPartition { topic: record.topic.clone(), partition: record.partition };
             offsets.insert(from, OffsetAndMetadata::new(record.offset + 1));
@@ -91,7 +92,7 @@ impl Worker {
 }
 
 /// Two members that compete, one of which is replaced on the way.
-pub async fn two_members(bootstrap: &str) {
+pub(crate) async fn two_members(bootstrap: &str) {
     let input = topic(bootstrap, "eos-in", PARTITIONS).await;
     let output = topic(bootstrap, "eos-out", PARTITIONS).await;
     let group = unique("group");
@@ -138,7 +139,7 @@ async fn check(bootstrap: &str, output: &str) {
 }
 
 /// A member that the group has left behind cannot commit what it had in hand.
-pub async fn zombie_member(bootstrap: &str) {
+pub(crate) async fn zombie_member(bootstrap: &str) {
     let input = topic(bootstrap, "zombie-in", PARTITIONS).await;
     let output = topic(bootstrap, "zombie-out", PARTITIONS).await;
     let group = unique("group");

@@ -48,7 +48,7 @@ async fn settle(members: &[&Consumer], done: impl Fn(&[BTreeSet<TopicPartition>]
 }
 
 /// One member has all; two share; the one that stays takes over.
-pub async fn rebalance(bootstrap: &str) {
+pub(crate) async fn rebalance(bootstrap: &str) {
     let name = topic(bootstrap, "rebalance", 4).await;
     let all: BTreeSet<TopicPartition> = partitions(&name, 4).into_iter().collect();
     let group = unique("group");
@@ -71,7 +71,7 @@ pub async fn rebalance(bootstrap: &str) {
 }
 
 /// After `Revoked` the old generation may still commit; a member that was left behind may not.
-pub async fn commit_around_a_rebalance(bootstrap: &str) {
+pub(crate) async fn commit_around_a_rebalance(bootstrap: &str) {
     let name = topic(bootstrap, "around", 2).await;
     let group = unique("group");
     let first = join(member(bootstrap, &group), &name).await;
@@ -99,7 +99,7 @@ pub async fn commit_around_a_rebalance(bootstrap: &str) {
 }
 
 /// A group goes on where it committed; without a commit, where the policy says.
-pub async fn resume_and_reset(bootstrap: &str) {
+pub(crate) async fn resume_and_reset(bootstrap: &str) {
     let name = topic(bootstrap, "resume", 1).await;
     fill(bootstrap, &name, 0, 100).await;
     let partition = TopicPartition::new(name.as_str(), 0);
@@ -124,14 +124,14 @@ pub async fn resume_and_reset(bootstrap: &str) {
     assert_eq!(found[&partition].map(|found| found.offset), Some(0));
     let found = second.offsets_for_times(&times[1..]).await.expect("offsets for times");
     assert_eq!(found[&partition], None);
-    assert_eq!(second.end_offsets(&[partition.clone()]).await.expect("ends")[&partition], 100);
+    assert_eq!(second.end_offsets(std::slice::from_ref(&partition)).await.expect("ends")[&partition], 100);
 
     // An offset that does not exist: by policy.
     second.seek(&partition, 5_000).expect("seek");
     assert_eq!(next_records(&second).await[0], 0, "reset to the earliest");
     let strict = reader(bootstrap).auto_offset_reset(AutoOffsetReset::None);
     let strict = Consumer::connect(strict).await.expect("connect");
-    strict.assign(&[partition.clone()]).expect("assign");
+    strict.assign(std::slice::from_ref(&partition)).expect("assign");
     strict.seek(&partition, 5_000).expect("seek");
     let begun = Instant::now();
     let error = loop {
@@ -157,7 +157,7 @@ async fn next_records(consumer: &Consumer) -> Vec<i64> {
 }
 
 /// Commits itself what earlier polls returned, on the way and at the end.
-pub async fn auto_commit(bootstrap: &str) {
+pub(crate) async fn auto_commit(bootstrap: &str) {
     let name = topic(bootstrap, "auto", 1).await;
     fill(bootstrap, &name, 0, 10).await;
     let group = unique("group");
@@ -167,6 +167,6 @@ pub async fn auto_commit(bootstrap: &str) {
     first.close().await.expect("close");
     let second = Consumer::connect(member(bootstrap, &group)).await.expect("connect");
     let partition = TopicPartition::new(name.as_str(), 0);
-    let committed = second.committed(&[partition.clone()]).await.expect("committed");
+    let committed = second.committed(std::slice::from_ref(&partition)).await.expect("committed");
     assert_eq!(committed[&partition].offset, 10);
 }

@@ -2,13 +2,13 @@
 //!
 //! Each makes topics and groups of its own, so that they run side by side and again and again.
 
-pub mod exactly_once;
-pub mod groups;
-pub mod polling;
-pub mod proxy;
-pub mod retries;
-pub mod round_trip;
-pub mod transactions;
+pub(crate) mod exactly_once;
+pub(crate) mod groups;
+pub(crate) mod polling;
+pub(crate) mod proxy;
+pub(crate) mod retries;
+pub(crate) mod round_trip;
+pub(crate) mod transactions;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -19,10 +19,10 @@ use mainstem_client::{
 };
 
 /// Patience of a test: far more than anything takes.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A name that no other test, and no earlier run, has.
-pub fn unique(name: &str) -> String {
+pub(crate) fn unique(name: &str) -> String {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let since = std::time::SystemTime::UNIX_EPOCH.elapsed().expect("the clock is past 1970");
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
@@ -30,7 +30,7 @@ pub fn unique(name: &str) -> String {
 }
 
 /// A new topic with so many partitions.
-pub async fn topic(bootstrap: &str, name: &str, partitions: i32) -> String {
+pub(crate) async fn topic(bootstrap: &str, name: &str, partitions: i32) -> String {
     let name = unique(name);
     let admin = Admin::connect(AdminConfig::new(bootstrap)).await.expect("connect an admin");
     let answers = admin.create_topics(&[NewTopic::new(&name, partitions)]).await;
@@ -40,23 +40,23 @@ pub async fn topic(bootstrap: &str, name: &str, partitions: i32) -> String {
     name
 }
 
-pub async fn producer(config: ProducerConfig) -> Producer {
+pub(crate) async fn producer(config: ProducerConfig) -> Producer {
     Producer::connect(config).await.expect("connect a producer")
 }
 
 /// A consumer from the beginning, of committed records.
-pub fn reader(bootstrap: &str) -> ConsumerConfig {
+pub(crate) fn reader(bootstrap: &str) -> ConsumerConfig {
     ConsumerConfig::new(bootstrap)
         .auto_offset_reset(AutoOffsetReset::Earliest)
         .isolation(Isolation::ReadCommitted)
 }
 
-pub fn partitions(topic: &str, count: i32) -> Vec<TopicPartition> {
+pub(crate) fn partitions(topic: &str, count: i32) -> Vec<TopicPartition> {
     (0..count).map(|partition| TopicPartition::new(topic, partition)).collect()
 }
 
 /// Everything that is in the topic now.
-pub async fn read_all(config: ConsumerConfig, topic: &str, count: i32) -> Vec<ConsumerRecord> {
+pub(crate) async fn read_all(config: ConsumerConfig, topic: &str, count: i32) -> Vec<ConsumerRecord> {
     let consumer = Consumer::connect(config).await.expect("connect a consumer");
     let partitions = partitions(topic, count);
     consumer.assign(&partitions).expect("assign");
@@ -77,6 +77,6 @@ pub async fn read_all(config: ConsumerConfig, topic: &str, count: i32) -> Vec<Co
 }
 
 /// The value as text.
-pub fn text(record: &ConsumerRecord) -> String {
+pub(crate) fn text(record: &ConsumerRecord) -> String {
     String::from_utf8(record.value.as_deref().unwrap_or_default().to_vec()).expect("text")
 }

@@ -8,7 +8,7 @@ use super::{PATIENCE, partitions, producer, reader, topic};
 
 /// Records of a busy partition come while an idle one on the same broker is polled for long, and
 /// a full buffer of a paused one holds up nobody.
-pub async fn long_polls_delay_nobody(bootstrap: &str) {
+pub(crate) async fn long_polls_delay_nobody(bootstrap: &str) {
     let name = topic(bootstrap, "polling", 3).await;
     let producer = producer(ProducerConfig::new(bootstrap)).await;
     for number in 0..2_000 {
@@ -31,7 +31,11 @@ pub async fn long_polls_delay_nobody(bootstrap: &str) {
     while count < 2_000 {
         let polled = consumer.poll(Duration::from_secs(1)).await.expect("poll");
         count += polled.records().count();
-        assert!(begun.elapsed() < Duration::from_secs(19), "{count} records in {:?}", begun.elapsed());
+        assert!(
+            begun.elapsed() < Duration::from_secs(19),
+            "{count} records in {:?}",
+            begun.elapsed()
+        );
     }
     // The consumer waits at the broker now; a new record ends the wait.
     producer.send(ProducerRecord::new(name.as_str(), "late").partition(1)).await.expect("send");

@@ -13,8 +13,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-pub struct Proxy {
-    pub address: String,
+pub(crate) struct Proxy {
+    pub(crate) address: String,
     cuts: Arc<AtomicU64>,
     task: tokio::task::JoinHandle<()>,
 }
@@ -27,12 +27,12 @@ impl Drop for Proxy {
 
 impl Proxy {
     /// How many connections were cut.
-    pub fn cuts(&self) -> u64 {
+    pub(crate) fn cuts(&self) -> u64 {
         self.cuts.load(Ordering::Relaxed)
     }
 
     /// `cut_every`: answers that a connection lets through before it is cut.
-    pub async fn start(broker: &str, cut_every: u64) -> Self {
+    pub(crate) async fn start(broker: &str, cut_every: u64) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
         let port = listener.local_addr().expect("address").port();
         let broker = broker.to_owned();

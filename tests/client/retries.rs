@@ -8,7 +8,7 @@ use super::{producer, read_all, reader, text, topic};
 const RECORDS: usize = 20_000;
 
 /// Every fourth answer of a connection is lost with it; nothing is lost, doubled or swapped.
-pub async fn idempotent_through_cuts(bootstrap: &str) {
+pub(crate) async fn idempotent_through_cuts(bootstrap: &str) {
     let name = topic(bootstrap, "cuts", 3).await;
     let proxy = Proxy::start(bootstrap, 4).await;
     let config = ProducerConfig::new(&proxy.address).batch_size_bytes(4 * 1024);

@@ -8,17 +8,19 @@ use mainstem_client::{Compression, Header, ProducerConfig, ProducerRecord};
 use super::{partitions, producer, read_all, reader, topic};
 
 const RECORDS: usize = 100_000;
+/// Far ahead, so that no retention takes the records away while they are looked at.
+const TIME_MS: i64 = 1_900_000_000_000;
 const PARTITIONS: i32 = 4;
 
 /// A hundred thousand records in order per partition, at the offsets that were promised.
-pub async fn round_trip(bootstrap: &str, compression: Compression) {
+pub(crate) async fn round_trip(bootstrap: &str, compression: Compression) {
     let name = topic(bootstrap, "round-trip", PARTITIONS).await;
     let producer = producer(ProducerConfig::new(bootstrap).compression(compression)).await;
     let mut deliveries = Vec::with_capacity(RECORDS);
     for number in 0..RECORDS {
         let record = ProducerRecord::new(name.as_str(), format!("value of record {number:>60}"))
             .key(format!("key-{}", number % 100))
-            .timestamp_ms(1_700_000_000_000 + number as i64);
+            .timestamp_ms(TIME_MS + number as i64);
         deliveries.push(producer.send(record).await.expect("send"));
     }
     producer.flush().await.expect("flush");
@@ -34,9 +36,12 @@ pub async fn round_trip(bootstrap: &str, compression: Compression) {
     let mut last: BTreeMap<i32, i64> = BTreeMap::new();
     for record in records {
         let number = promised[&(record.partition, record.offset)];
-        assert_eq!(record.value.as_deref(), Some(format!("value of record {number:>60}").as_bytes()));
+        assert_eq!(
+            record.value.as_deref(),
+            Some(format!("value of record {number:>60}").as_bytes())
+        );
         assert_eq!(record.key.as_deref(), Some(format!("key-{}", number % 100).as_bytes()));
-        assert_eq!(record.timestamp_ms, 1_700_000_000_000 + number as i64);
+        assert_eq!(record.timestamp_ms, TIME_MS + number as i64);
         let before = last.insert(record.partition, record.offset).unwrap_or(-1);
         assert_eq!(record.offset, before + 1, "in order, without gaps");
     }
@@ -44,13 +49,11 @@ pub async fn round_trip(bootstrap: &str, compression: Compression) {
 }
 
 /// Nulls, empty values, repeated headers and a fixed partition.
-pub async fn oddities(bootstrap: &str) {
+pub(crate) async fn oddities(bootstrap: &str) {
     let name = topic(bootstrap, "oddities", 2).await;
     let producer = producer(ProducerConfig::new(bootstrap)).await;
-    let header = |value: Option<&'static str>| Header {
-        key: "h".to_owned(),
-        value: value.map(Bytes::from),
-    };
+    let header =
+        |value: Option<&'static str>| Header { key: "h".to_owned(), value: value.map(Bytes::from) };
     let mut odd = ProducerRecord::new(name.as_str(), "").partition(1).timestamp_ms(5);
     odd.headers = vec![header(Some("a")), header(None), header(Some("a"))];
     let mut tombstone = ProducerRecord::new(name.as_str(), "").key("k").partition(1);

@@ -19,7 +19,7 @@ fn numbered(prefix: &str, count: usize) -> Vec<String> {
 }
 
 /// Committed and aborted transactions by turns; then an empty one of each kind.
-pub async fn commit_and_abort(bootstrap: &str) {
+pub(crate) async fn commit_and_abort(bootstrap: &str) {
     let name = topic(bootstrap, "transactions", 2).await;
     let config = ProducerConfig::new(bootstrap).transactional_id(unique("txn"));
     let producer = producer(config).await;
@@ -51,7 +51,7 @@ pub async fn commit_and_abort(bootstrap: &str) {
 }
 
 /// A read-committed consumer does not see past an open transaction.
-pub async fn open_transaction_is_invisible(bootstrap: &str) {
+pub(crate) async fn open_transaction_is_invisible(bootstrap: &str) {
     let name = topic(bootstrap, "open", 2).await;
     let txn = producer(ProducerConfig::new(bootstrap).transactional_id(unique("txn"))).await;
     txn.init_transactions().await.expect("init");
@@ -72,7 +72,7 @@ pub async fn open_transaction_is_invisible(bootstrap: &str) {
 }
 
 /// A second producer with the same transactional id fences the first, and aborts what it began.
-pub async fn zombie_is_fenced(bootstrap: &str) {
+pub(crate) async fn zombie_is_fenced(bootstrap: &str) {
     let name = topic(bootstrap, "zombie", 2).await;
     let id = unique("txn");
     let old = producer(ProducerConfig::new(bootstrap).transactional_id(&id)).await;
@@ -93,7 +93,7 @@ pub async fn zombie_is_fenced(bootstrap: &str) {
 }
 
 /// Offsets that ride on a transaction count when it commits, with their metadata, and only then.
-pub async fn offsets_in_a_transaction(bootstrap: &str) {
+pub(crate) async fn offsets_in_a_transaction(bootstrap: &str) {
     let name = topic(bootstrap, "offsets", 1).await;
     let txn = producer(ProducerConfig::new(bootstrap).transactional_id(unique("txn"))).await;
     txn.init_transactions().await.expect("init");
@@ -113,7 +113,7 @@ pub async fn offsets_in_a_transaction(bootstrap: &str) {
         } else {
             txn.abort_transaction().await.expect("abort");
         }
-        let committed = consumer.committed(&[partition.clone()]).await.expect("committed");
+        let committed = consumer.committed(std::slice::from_ref(&partition)).await.expect("committed");
         assert_eq!(committed[&partition].offset, 5);
         assert_eq!(committed[&partition].metadata, "stream time 5");
     }

@@ -99,7 +99,7 @@ impl Commits {
         {
             let why = wire.last_failure().unwrap_or("the coordinator did not answer");
             let cause = Cause::text(format!("commit: {why}"));
-            self.finish(commit, Err(ClientError::Retriable(cause)));
+            self.finish(&commit, Err(ClientError::Retriable(cause)));
         }
         if self.busy || !self.backoff.ready(now.instant) {
             return;
@@ -119,7 +119,7 @@ impl Commits {
         wire.send(now.instant, route, &request, VERSION_CAP, self.timeout, Tag::Commit);
     }
 
-    fn finish(&mut self, commit: Commit, result: Result<()>) {
+    fn finish(&mut self, commit: &Commit, result: Result<()>) {
         self.results.extend(commit.operation.map(|operation| (operation, result)));
     }
 
@@ -135,7 +135,7 @@ impl Commits {
         let response = match result.and_then(Answer::decode::<OffsetCommitRequest>) {
             Ok(response) => response,
             Err(failure @ Failure::Unsupported(_)) => {
-                self.finish(commit, Err(failure.into_error()));
+                self.finish(&commit, Err(failure.into_error()));
                 return Consequence::None;
             }
             Err(_) => {
@@ -157,7 +157,7 @@ impl Commits {
         }
         if worst.is_ok() {
             self.backoff.succeeded();
-            self.finish(commit, Ok(()));
+            self.finish(&commit, Ok(()));
             return Consequence::None;
         }
         self.refused(now, wire, coordinator, commit, worst)
@@ -193,7 +193,7 @@ impl Commits {
             }
             _ => (ClientError::Refused(cause), Consequence::None),
         };
-        self.finish(commit, Err(error));
+        self.finish(&commit, Err(error));
         consequence
     }
 

@@ -437,7 +437,7 @@ impl<T> Wire<T> {
         let Some(route) = self.routes.get(id).copied() else { return };
         match event {
             NetEvent::Connected(id) => {
-                self.negotiate(now, route, id, ApiVersionsRequest::MAX_VERSION)
+                self.negotiate(now, route, id, ApiVersionsRequest::MAX_VERSION);
             }
             NetEvent::Frame(id, frame) => self.handle_frame(now, route, id, frame),
             NetEvent::Closed(_, reason) => self.drop_link(route, &reason, true),

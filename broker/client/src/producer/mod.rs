@@ -2,15 +2,18 @@
 //!
 //! In reading order: [`partitioner`] (which partition), [`accumulator`] (batches that wait),
 //! [`batch`] and [`ack`] (one batch, its answer), [`flow`] (sequences and order of a partition),
-//! [`sender`] (the machine), [`verdict`] (what errors mean), [`transaction`] and [`coordination`]
-//! (the transaction machine and its requests). This file is the handle.
+//! [`sender`] (the machine) with [`produce`] (its requests) and [`idempotence`] (its identity),
+//! [`verdict`] (what errors mean), [`transaction`] and [`coordination`] (the transaction machine
+//! and its requests). This file is the handle.
 
 mod accumulator;
 mod ack;
 mod batch;
 mod coordination;
 mod flow;
+mod idempotence;
 mod partitioner;
+mod produce;
 mod sender;
 mod transaction;
 mod verdict;

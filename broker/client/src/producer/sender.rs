@@ -13,39 +13,28 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use mainstem_platform::{Instant, Now};
-use mainstem_protocol::messages::produce::{
-    PartitionProduceData, PartitionProduceResponse, TopicProduceData,
-};
-use mainstem_protocol::messages::{InitProducerIdRequest, ProduceRequest};
-use mainstem_protocol::{BrokerId, LeaderEpoch, ProducerEpoch, ProducerId};
+use mainstem_protocol::messages::ProduceRequest;
+use mainstem_protocol::messages::produce::PartitionProduceResponse;
+use mainstem_protocol::{BrokerId, LeaderEpoch};
 use parking_lot::Mutex;
 
 use super::accumulator::Accumulator;
 use super::ack::Acknowledged;
-use super::batch::{OpenBatch, Stamp};
-use super::flow::{Flow, Next, Sent, Ticket};
+use super::batch::OpenBatch;
+use super::flow::{Flow, Sent, Ticket};
+use super::idempotence::Idempotence;
 use super::transaction::{Ask, Identity, Transaction};
 use super::verdict::{Verdict, verdict};
-use crate::config::{Acks, ProducerConfig};
-use crate::core::backoff::Backoff;
+use crate::config::ProducerConfig;
 use crate::core::metadata::Leader;
 use crate::core::wire::{Answer, Completion};
 use crate::core::{
-    Address, Failure, Lane, Machine, Metadata, NetEffect, NetEvent, OperationId, Operations, Route,
-    Wire, earlier,
+    Address, Failure, Machine, Metadata, NetEffect, NetEvent, OperationId, Operations, Wire,
+    earlier,
 };
 use crate::error::{Cause, ClientError, Result};
-use crate::limits::{RETRY_BACKOFF, RETRY_BACKOFF_MAX};
 use crate::records::TopicPartition;
-
-/// Version 12 is TV2's; 13 names topics by id, which a topic that is made anew would break.
-const PRODUCE_V1_CAP: i16 = 11;
-const PRODUCE_V2_CAP: i16 = 12;
-const INIT_PRODUCER_ID_CAP: i16 = 5;
-/// What a produce request weighs besides its batches, with room to spare.
-const REQUEST_OVERHEAD_BYTES: usize = 512;
 
 /// What an answer belongs to.
 #[derive(Debug, Clone)]
@@ -56,29 +45,22 @@ pub(crate) enum Tag {
     Produce(Ticket, Vec<TopicPartition>),
 }
 
-/// Where an idempotent producer without transactions gets its identity from.
-struct Idempotence {
-    identity: Option<Identity>,
-    asking: bool,
-    backoff: Backoff,
-}
-
 /// See the module's text.
 pub(crate) struct Sender {
-    config: ProducerConfig,
-    wire: Wire<Tag>,
-    metadata: Metadata,
-    metadata_seen: u64,
-    accumulator: Arc<Mutex<Accumulator>>,
-    flows: BTreeMap<TopicPartition, Flow>,
-    idempotence: Option<Idempotence>,
-    transaction: Option<Transaction>,
-    operations: Operations<()>,
-    fatal: Option<ClientError>,
-    next_ticket: u64,
+    pub(super) config: ProducerConfig,
+    pub(super) wire: Wire<Tag>,
+    pub(super) metadata: Metadata,
+    pub(super) metadata_seen: u64,
+    pub(super) accumulator: Arc<Mutex<Accumulator>>,
+    pub(super) flows: BTreeMap<TopicPartition, Flow>,
+    pub(super) idempotence: Option<Idempotence>,
+    pub(super) transaction: Option<Transaction>,
+    pub(super) operations: Operations<()>,
+    pub(super) fatal: Option<ClientError>,
+    pub(super) next_ticket: u64,
     /// Where the next request begins, so that no partition starves behind a full request.
-    turn: usize,
-    now: Instant,
+    pub(super) turn: usize,
+    pub(super) now: Instant,
 }
 
 impl Sender {
@@ -92,11 +74,8 @@ impl Sender {
             .transactional_id
             .as_ref()
             .map(|id| Transaction::new(id, config.transaction_timeout, config.request_timeout));
-        let idempotence = (config.idempotent && transaction.is_none()).then(|| Idempotence {
-            identity: None,
-            asking: false,
-            backoff: Backoff::new(RETRY_BACKOFF, RETRY_BACKOFF_MAX),
-        });
+        let plain = config.idempotent && transaction.is_none();
+        let idempotence = plain.then(Idempotence::new);
         Self {
             wire: Wire::new(&config.client_id, bootstrap, seed),
             metadata: Metadata::new(config.allow_auto_create_topics),
@@ -188,11 +167,11 @@ impl Sender {
 
     /// Ends everything; what waits is answered with `Closed`.
     pub(crate) fn close(&mut self) {
-        self.fail_fatal(ClientError::Closed);
+        self.fail_fatal(&ClientError::Closed);
         self.wire.close();
     }
 
-    fn fail_fatal(&mut self, error: ClientError) {
+    pub(super) fn fail_fatal(&mut self, error: &ClientError) {
         if self.fatal.is_some() {
             return;
         }
@@ -201,11 +180,11 @@ impl Sender {
             transaction.fail_fatal(error.clone());
         }
         self.fatal = Some(error.clone());
-        self.drop_unsent(&error);
+        self.drop_unsent(error);
         let in_flight: Vec<Sent> =
             self.flows.values_mut().flat_map(|flow| std::mem::take(&mut flow.unacked)).collect();
         for sent in in_flight {
-            self.finish(sent.batch, Err(error.clone()));
+            self.finish(&sent.batch, Err(error.clone()));
         }
     }
 
@@ -214,7 +193,7 @@ impl Sender {
         let end_of_time = Instant(u64::MAX);
         let unsent = self.accumulator.lock().expire(end_of_time);
         for batch in unsent {
-            self.finish(batch, Err(error.clone()));
+            self.finish(&batch, Err(error.clone()));
         }
         let waiting: Vec<Sent> =
             self.flows.values_mut().flat_map(|flow| flow.expire(end_of_time)).collect();
@@ -222,11 +201,11 @@ impl Sender {
             if let Some(transaction) = &mut self.transaction {
                 transaction.sequence_in_doubt();
             }
-            self.finish(sent.batch, Err(error.clone()));
+            self.finish(&sent.batch, Err(error.clone()));
         }
     }
 
-    fn finish(&mut self, batch: OpenBatch, result: Result<Acknowledged>) {
+    pub(super) fn finish(&mut self, batch: &OpenBatch, result: Result<Acknowledged>) {
         self.accumulator.lock().release(batch.number, batch.size_bytes());
         batch.complete(result);
     }
@@ -247,25 +226,6 @@ impl Sender {
         }
     }
 
-    fn handle_identity(&mut self, now: Instant, result: Result<Answer, Failure>) {
-        let Some(idempotence) = &mut self.idempotence else { return };
-        idempotence.asking = false;
-        match result.and_then(Answer::decode::<InitProducerIdRequest>) {
-            Ok(response) if response.error_code.is_ok() => {
-                idempotence.identity = Some(Identity {
-                    id: ProducerId(response.producer_id),
-                    epoch: ProducerEpoch(response.producer_epoch),
-                });
-                idempotence.backoff.succeeded();
-            }
-            Ok(response) if !response.error_code.is_retriable() => {
-                let cause = Cause::of("InitProducerId", response.error_code);
-                self.fail_fatal(ClientError::Fatal(cause));
-            }
-            Ok(_) | Err(_) => idempotence.backoff.failed(now, self.wire.random()),
-        }
-    }
-
     fn handle_produced(
         &mut self,
         now: Instant,
@@ -277,7 +237,7 @@ impl Sender {
             Ok(response) => response,
             Err(Failure::Unsupported(text)) => {
                 let error = ClientError::Fatal(Cause { code: 35, text });
-                return self.fail_fatal(error);
+                return self.fail_fatal(&error);
             }
             Err(Failure::Disconnected(_) | Failure::Malformed(_)) => {
                 self.metadata.request_update();
@@ -329,7 +289,7 @@ impl Sender {
                     log_append_time_ms: Some(answer.log_append_time_ms).filter(|ms| *ms >= 0),
                 };
                 if let Some(sent) = flow.acknowledged(index) {
-                    self.finish(sent.batch, Ok(acknowledged));
+                    self.finish(&sent.batch, Ok(acknowledged));
                 }
             }
             Verdict::Again { moved } => {
@@ -344,8 +304,8 @@ impl Sender {
             }
             Verdict::Refused => self.give_up(partition, index, ClientError::Refused(cause)),
             Verdict::Abort => self.give_up(partition, index, ClientError::Abortable(cause)),
-            Verdict::Fenced => self.fail_fatal(ClientError::Fenced(cause)),
-            Verdict::Fatal => self.fail_fatal(ClientError::Fatal(cause)),
+            Verdict::Fenced => self.fail_fatal(&ClientError::Fenced(cause)),
+            Verdict::Fatal => self.fail_fatal(&ClientError::Fatal(cause)),
         }
     }
 
@@ -366,7 +326,7 @@ impl Sender {
             transaction.fail_abortable(cause.clone());
         }
         if let Some(sent) = sent {
-            self.finish(sent.batch, Err(error));
+            self.finish(&sent.batch, Err(error));
         }
     }
 
@@ -397,59 +357,7 @@ impl Sender {
                 transaction.sequence_in_doubt();
                 transaction.fail_abortable(cause.clone());
             }
-            self.finish(batch, Err(ClientError::Retriable(cause)));
-        }
-    }
-
-    /// The identity that new batches get; `None`: not yet.
-    fn identity(&self) -> Option<Identity> {
-        match (&self.transaction, &self.idempotence) {
-            (Some(transaction), _) => transaction.identity(),
-            (None, Some(idempotence)) => idempotence.identity,
-            (None, None) => Some(Identity::NONE),
-        }
-    }
-
-    fn advance_identity(&mut self, now: Now) {
-        let Some(idempotence) = &mut self.idempotence else { return };
-        let settled = idempotence.identity.is_some() || idempotence.asking;
-        if settled || !idempotence.backoff.ready(now.instant) {
-            return;
-        }
-        let Some(route) = self.wire.any_ready(now.instant, Lane::Control) else { return };
-        idempotence.asking = true;
-        let request = InitProducerIdRequest {
-            transactional_id: None,
-            transaction_timeout_ms: i32::MAX,
-            ..InitProducerIdRequest::default()
-        };
-        let timeout = self.config.request_timeout;
-        let tag = Tag::InitProducerId;
-        self.wire.send(now.instant, route, &request, INIT_PRODUCER_ID_CAP, timeout, tag);
-    }
-
-    /// Numbers broken partitions anew. A transaction cannot: its batches are dropped instead.
-    fn restart_flows(&mut self) {
-        if self.transaction.is_some() || !self.flows.values().any(Flow::can_restart) {
-            return;
-        }
-        let Some(identity) = self.identity() else { return };
-        let next = match identity {
-            Identity::NONE => identity,
-            // The last epoch is not used; the broker gives a new id instead.
-            Identity { epoch: ProducerEpoch(epoch), .. } if epoch >= i16::MAX - 1 => {
-                if let Some(idempotence) = &mut self.idempotence {
-                    idempotence.identity = None;
-                }
-                return;
-            }
-            Identity { id, epoch } => Identity { id, epoch: ProducerEpoch(epoch.0 + 1) },
-        };
-        if let Some(idempotence) = &mut self.idempotence {
-            idempotence.identity = Some(next);
-        }
-        for flow in self.flows.values_mut().filter(|flow| flow.can_restart()) {
-            flow.restart(next);
+            self.finish(&batch, Err(ClientError::Retriable(cause)));
         }
     }
 
@@ -464,7 +372,7 @@ impl Sender {
         let Some(transaction) = &mut self.transaction else { return };
         transaction.advance(now, &mut self.wire, quiet);
         if let Some(fatal) = transaction.fatal().cloned() {
-            self.fail_fatal(fatal);
+            self.fail_fatal(&fatal);
         } else if let Some(reason) = transaction.failure().filter(|_| transaction.is_open()) {
             self.accumulator.lock().set_gate(Some(reason.clone()));
         }
@@ -484,197 +392,6 @@ impl Sender {
                 flow.broken = false;
             }
             self.accumulator.lock().set_gate(Some(super::accumulator::no_transaction()));
-        }
-    }
-
-    /// Sends what may be sent.
-    fn produce(&mut self, now: Now) {
-        let Some(identity) = self.identity() else { return };
-        let mut by_broker = self.sendable(now.instant, identity);
-        for (broker, partitions) in &mut by_broker {
-            let route = Route::new(*broker, Lane::Data);
-            if !self.wire.ready(now.instant, route) {
-                continue;
-            }
-            self.turn = self.turn.wrapping_add(1);
-            let turn = self.turn % partitions.len().max(1);
-            partitions.rotate_left(turn);
-            while self.wire.in_flight(route) < self.config.max_in_flight
-                && self.produce_to(now.instant, route, identity, partitions)
-            {}
-        }
-    }
-
-    /// Partitions that may have something to send, by the broker that leads them.
-    fn sendable(
-        &mut self,
-        now: Instant,
-        identity: Identity,
-    ) -> BTreeMap<BrokerId, Vec<TopicPartition>> {
-        let mut candidates: Vec<TopicPartition> =
-            self.accumulator.lock().ready(now).cloned().collect();
-        let waiting = |flow: &Flow| flow.in_flight() < flow.unacked.len();
-        let again = self.flows.iter().filter(|(_, flow)| waiting(flow)).map(|(p, _)| p.clone());
-        candidates.extend(again);
-        candidates.sort();
-        candidates.dedup();
-        let mut by_broker: BTreeMap<BrokerId, Vec<TopicPartition>> = BTreeMap::new();
-        for partition in candidates {
-            if let Some(transaction) = &mut self.transaction
-                && !transaction.may_send(&partition)
-            {
-                continue;
-            }
-            let flow = self.flows.entry(partition.clone()).or_insert_with(|| Flow::new(identity));
-            if flow.next(now, identity) == Next::Nothing {
-                continue;
-            }
-            match self.metadata.leader(&partition) {
-                Some(leader) => by_broker.entry(leader.broker).or_default().push(partition),
-                None => self.metadata.request_update(),
-            }
-        }
-        by_broker
-    }
-
-    /// One request with the next batch of each partition. False when there was nothing.
-    fn produce_to(
-        &mut self,
-        now: Instant,
-        route: Route,
-        identity: Identity,
-        partitions: &[TopicPartition],
-    ) -> bool {
-        let ticket = Ticket(self.next_ticket);
-        let mut left = self.config.max_request_bytes.saturating_sub(REQUEST_OVERHEAD_BYTES);
-        let mut chosen: Vec<(TopicPartition, Bytes)> = Vec::new();
-        for partition in partitions {
-            let Some(flow) = self.flows.get_mut(partition) else { continue };
-            let bytes = match flow.next(now, identity) {
-                Next::Nothing => continue,
-                Next::Again => {
-                    let Some(first) = flow.unacked.front_mut() else { continue };
-                    if !chosen.is_empty() && left < first.bytes.len() {
-                        continue;
-                    }
-                    first.ticket = Some(ticket);
-                    first.bytes.clone()
-                }
-                Next::Fresh => match self.take(now, partition, ticket, left, chosen.is_empty()) {
-                    Ok(Some(bytes)) => bytes,
-                    Ok(None) => continue,
-                    Err(error) => {
-                        self.fail_fatal(error);
-                        return false;
-                    }
-                },
-            };
-            left = left.saturating_sub(bytes.len());
-            chosen.push((partition.clone(), bytes));
-        }
-        if chosen.is_empty() {
-            return false;
-        }
-        self.next_ticket += 1;
-        self.send_produce(now, route, ticket, chosen);
-        true
-    }
-
-    /// Takes the next batch from the accumulator and stamps it. The lock is not held meanwhile:
-    /// compression takes long.
-    fn take(
-        &mut self,
-        now: Instant,
-        partition: &TopicPartition,
-        ticket: Ticket,
-        left: usize,
-        first: bool,
-    ) -> Result<Option<Bytes>> {
-        let taken = {
-            let mut accumulator = self.accumulator.lock();
-            let fits = accumulator.next_size(partition).is_some_and(|size| size <= left);
-            let due = accumulator.is_due(now, partition);
-            if due && (fits || first) { accumulator.take(partition) } else { None }
-        };
-        let (Some(mut batch), Some(flow)) = (taken, self.flows.get_mut(partition)) else {
-            return Ok(None);
-        };
-        let stamp = Stamp {
-            identity: flow.identity,
-            sequence: flow.next_sequence,
-            transactional: self.transaction.is_some(),
-            compression: self.config.compression,
-        };
-        match batch.encode(&stamp) {
-            Ok(bytes) => {
-                flow.push(batch, bytes.clone(), ticket);
-                Ok(Some(bytes))
-            }
-            Err(error) => {
-                self.finish(batch, Err(error.clone()));
-                Err(error)
-            }
-        }
-    }
-
-    fn send_produce(
-        &mut self,
-        now: Instant,
-        route: Route,
-        ticket: Ticket,
-        mut chosen: Vec<(TopicPartition, Bytes)>,
-    ) {
-        chosen.sort_by(|(a, _), (b, _)| a.cmp(b));
-        let mut topic_data: Vec<TopicProduceData> = Vec::new();
-        for (partition, bytes) in &chosen {
-            let data =
-                PartitionProduceData { index: partition.partition, records: Some(bytes.clone()) };
-            match topic_data.last_mut().filter(|topic| *topic.name == *partition.topic) {
-                Some(topic) => topic.partition_data.push(data),
-                None => topic_data.push(TopicProduceData {
-                    name: partition.topic.to_string(),
-                    partition_data: vec![data],
-                    ..TopicProduceData::default()
-                }),
-            }
-        }
-        let timeout = self.config.request_timeout;
-        let request = ProduceRequest {
-            transactional_id: self.config.transactional_id.clone(),
-            acks: match self.config.acks {
-                Acks::All => -1,
-                Acks::Leader => 1,
-                Acks::None => 0,
-            },
-            timeout_ms: i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX),
-            topic_data,
-        };
-        let v2 = self.transaction.as_ref().is_some_and(Transaction::is_v2);
-        let cap = if v2 { PRODUCE_V2_CAP } else { PRODUCE_V1_CAP };
-        let partitions: Vec<TopicPartition> = chosen.into_iter().map(|(p, _)| p).collect();
-        if self.config.acks == Acks::None {
-            let result = self.wire.send_unanswered(route, &request, cap);
-            self.finish_unanswered(ticket, &partitions, result);
-        } else {
-            let tag = Tag::Produce(ticket, partitions);
-            self.wire.send(now, route, &request, cap, timeout, tag);
-        }
-    }
-
-    fn finish_unanswered(
-        &mut self,
-        ticket: Ticket,
-        partitions: &[TopicPartition],
-        result: Result<(), Failure>,
-    ) {
-        let acknowledged = Acknowledged { base_offset: -1, log_append_time_ms: None };
-        for partition in partitions {
-            let Some(flow) = self.flows.get_mut(partition) else { continue };
-            let Some(index) = flow.find(ticket) else { continue };
-            if let Some(sent) = flow.acknowledged(index) {
-                let result = result.clone().map(|()| acknowledged).map_err(Failure::into_error);
-                self.finish(sent.batch, result);
-            }
         }
     }
 }

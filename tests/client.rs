@@ -1,0 +1,40 @@
+//! The client against our own broker: the suite of `tests/client/`, each function on a broker of
+//! its own. The same functions run against Apache's broker by hand; see
+//! `broker/client/tests/against_a_broker.rs`.
+
+#[path = "client/mod.rs"]
+mod client;
+
+use mainstem_client::Compression;
+use mainstem_server::Embedded;
+
+macro_rules! against_ours {
+    ($($name:ident => $path:path $(, $argument:expr)?;)*) => {
+        $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $name() {
+            let broker = Embedded::start().expect("start a broker");
+            $path(&broker.bootstrap() $(, $argument)?).await;
+        })*
+    };
+}
+
+against_ours! {
+    plain => client::round_trip::round_trip, Compression::None;
+    gzip => client::round_trip::round_trip, Compression::Gzip;
+    snappy => client::round_trip::round_trip, Compression::Snappy;
+    lz4 => client::round_trip::round_trip, Compression::Lz4;
+    zstd => client::round_trip::round_trip, Compression::Zstd;
+    oddities => client::round_trip::oddities;
+    idempotent_through_cuts => client::retries::idempotent_through_cuts;
+    commit_and_abort => client::transactions::commit_and_abort;
+    open_transaction_is_invisible => client::transactions::open_transaction_is_invisible;
+    zombie_is_fenced => client::transactions::zombie_is_fenced;
+    offsets_in_a_transaction => client::transactions::offsets_in_a_transaction;
+    rebalance => client::groups::rebalance;
+    commit_around_a_rebalance => client::groups::commit_around_a_rebalance;
+    resume_and_reset => client::groups::resume_and_reset;
+    auto_commit => client::groups::auto_commit;
+    long_polls_delay_nobody => client::polling::long_polls_delay_nobody;
+    two_members => client::exactly_once::two_members;
+    zombie_member => client::exactly_once::zombie_member;
+}
