@@ -1,6 +1,6 @@
 //! Refuses descriptions that contradict themselves, before any code is written from them.
 
-use super::model::{Description, Field, Kind, Struct, Type};
+use super::model::{Description, Field, Kind, Struct, Type, Versions};
 use std::collections::BTreeSet;
 
 /// Checks one description: names unique and known, ranges inside their parents, tags flexible.
@@ -56,6 +56,29 @@ fn referred(kind: &Type) -> Option<&str> {
         Type::Array(element) => referred(element),
         _ => None,
     }
+}
+
+/// Checks that a description begins by saying in words what it is and what its versions changed.
+pub(super) fn check_essay(description: &Description, text: &str) -> Result<(), String> {
+    let Versions { first, last } = description.versions;
+    if !text.starts_with(&format!("# {}: ", description.name)) {
+        return Err("it does not begin with a comment about itself".to_string());
+    }
+    match (first..=last).find(|v| !text.contains(&format!("v{v} ")) && !within_span(text, *v)) {
+        Some(version) => Err(format!("it does not say what version {version} changed")),
+        None => Ok(()),
+    }
+}
+
+/// Whether a comment speaks of a span of versions, `vN-vM`, that holds `version`.
+fn within_span(text: &str, version: i16) -> bool {
+    text.lines().filter_map(|line| line.strip_prefix("# v")?.split_once("-v")).any(
+        |(first, rest)| {
+            let last = rest.split_whitespace().next().and_then(|last| last.parse().ok());
+            let span = first.parse::<i16>().ok().zip(last);
+            span.is_some_and(|(first, last)| (first..=last).contains(&version))
+        },
+    )
 }
 
 /// Checks that no two APIs share a key.

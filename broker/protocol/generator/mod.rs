@@ -31,6 +31,7 @@ pub(super) fn run(wire: &Path, out: &Path) -> Result<(), String> {
         let text = fs::read_to_string(&path).map_err(|e| format!("{}: {e}", path.display()))?;
         let description = notation::parse(&text)
             .and_then(|d| check::check(&d).map(|()| d))
+            .and_then(|d| check::check_essay(&d, &text).map(|()| d))
             .map_err(|e| format!("{}: {e}", path.display()))?;
         descriptions.push(description);
     }
