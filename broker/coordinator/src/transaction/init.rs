@@ -119,8 +119,16 @@ impl TransactionCoordinator {
                 Err(ErrorCode::CONCURRENT_TRANSACTIONS)
             }
             TransactionState::Ongoing => {
-                // The new holder is not known by an epoch yet, so no retry may claim this one.
-                Ok(Verdict::Abort(metadata.fenced(ProducerEpoch::NONE, now.wall_ms)))
+                let last = match expected.map(|expected| expected.epoch) {
+                    // A new holder, which is not known by an epoch yet: no retry may claim this one.
+                    None => ProducerEpoch::NONE,
+                    // The holder itself gives its transaction up; it comes again in the same words.
+                    Some(epoch) if epoch == metadata.producer_epoch => epoch,
+                    // A delayed request of an earlier session must not touch this one. (Kafka would
+                    // abort it, and only then look at the epoch.)
+                    Some(_) => return Err(ErrorCode::PRODUCER_FENCED),
+                };
+                Ok(Verdict::Abort(metadata.fenced(last, now.wall_ms)))
             }
             TransactionState::Empty
             | TransactionState::CompleteCommit
