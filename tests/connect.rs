@@ -9,7 +9,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 use harness::{Platform, number};
-use mainstem_client::{AutoOffsetReset, Consumer, ConsumerConfig, ConsumerRecord, Isolation, TopicPartition};
+use mainstem_client::{
+    AutoOffsetReset, Consumer, ConsumerConfig, ConsumerRecord, Isolation, TopicPartition,
+};
 use serde_json::{Value, json};
 
 const ROWS: usize = 30_000;
@@ -87,7 +89,8 @@ fn check_topic(platform: &Platform, topic: &str) {
     if platform.value_converter() == "json" {
         let mut last_of_key: HashMap<Vec<u8>, i64> = HashMap::new();
         for record in records.values().flatten().filter(|record| !is_end_of_stream(record)) {
-            let value: Value = serde_json::from_slice(record.value.as_ref().expect("a value")).expect("JSON");
+            let value: Value =
+                serde_json::from_slice(record.value.as_ref().expect("a value")).expect("JSON");
             let id = value["id"].as_i64().expect("an id");
             if let Some(key) = &record.key {
                 let before = last_of_key.insert(key.to_vec(), id);
@@ -118,15 +121,18 @@ fn a_file_goes_into_a_topic_and_out_again_exactly_once_through_kills() {
     });
     check_topic(&platform, &topic);
     let path = platform.path("out.csv");
-    platform.create("sink", json!({
-        "connector.class": "file-sink",
-        "topics": topic,
-        "path": path,
-        "columns": "id,name,amount",
-        "null.text": "NA",
-        "value.converter": platform.value_converter(),
-        "flush.interval.ms": "1",
-    }));
+    platform.create(
+        "sink",
+        json!({
+            "connector.class": "file-sink",
+            "topics": topic,
+            "path": path,
+            "columns": "id,name,amount",
+            "null.text": "NA",
+            "value.converter": platform.value_converter(),
+            "flush.interval.ms": "1",
+        }),
+    );
     for _ in 0..4 {
         platform.wait("progress of the sink", |platform| {
             (0 < number(&platform.status("sink"), "commits")).then_some(())
@@ -178,7 +184,11 @@ fn a_bad_row_fails_the_task_or_is_counted() {
     let trace = status["tasks"][0]["trace"].as_str().expect("a failed task has a trace");
     let expected = "bad.csv row 2: column id: 'x' is not a 64-bit integer";
     assert!(trace.ends_with(expected), "{trace}");
-    assert_eq!(read_all(&platform, &platform.topic("none")).len(), 0, "nothing of a failed batch counts");
+    assert_eq!(
+        read_all(&platform, &platform.topic("none")).len(),
+        0,
+        "nothing of a failed batch counts"
+    );
 
     platform.create("all", config("all"));
     let status = platform.wait("the good rows", |platform| {
@@ -195,7 +205,8 @@ fn a_path_that_is_not_granted_fails_with_what_is_granted() {
     let platform = Platform::start("grants");
     let link = platform.directory.path().join("link.csv");
     std::os::unix::fs::symlink("/etc/passwd", &link).expect("a link is made");
-    for (name, path) in [("outside", "/etc/passwd"), ("through-a-link", &platform.path("link.csv"))] {
+    for (name, path) in [("outside", "/etc/passwd"), ("through-a-link", &platform.path("link.csv"))]
+    {
         let topic = platform.topic(name);
         let config = json!({ "connector.class": "file-source", "path": path, "topic": topic, "format": "lines" });
         platform.create(name, config);
@@ -246,7 +257,13 @@ fn the_rest_api_answers_as_kafka_connect_does() {
         ("DELETE", "/connectors/a", &none, 404, "Connector a not found"),
         ("GET", "/connector-plugins", &none, 200, "\"class\":\"file-sink\",\"type\":\"sink\""),
         ("GET", "/connector-plugins/file-sink/config", &none, 200, "\"name\":\"delimiter\""),
-        ("GET", "/connector-plugins/nothing/config", &none, 404, "available connectors are: file-sink"),
+        (
+            "GET",
+            "/connector-plugins/nothing/config",
+            &none,
+            404,
+            "available connectors are: file-sink",
+        ),
         ("GET", "/nothing", &none, 404, "HTTP 404 Not Found"),
         ("PATCH", "/connectors", &none, 405, "HTTP 405 Method Not Allowed"),
     ];
@@ -256,7 +273,10 @@ fn the_rest_api_answers_as_kafka_connect_does() {
         let answer = if answer.is_null() { String::new() } else { answer.to_string() };
         assert!(answer.contains(holds), "{method} {path}: {answer}");
         if 400 <= status {
-            assert!(answer.contains(&format!("\"error_code\":{status}")), "{method} {path}: {answer}");
+            assert!(
+                answer.contains(&format!("\"error_code\":{status}")),
+                "{method} {path}: {answer}"
+            );
         }
     }
 }
@@ -267,10 +287,18 @@ fn an_invalid_configuration_is_refused_with_every_field() {
     let path = platform.path("a.csv");
     let table: Vec<(Value, &[&str])> = vec![
         (json!({}), &["connector.class: Missing required"]),
-        (json!({ "connector.class": "nothing" }), &["available connectors are: file-sink, file-source"]),
+        (
+            json!({ "connector.class": "nothing" }),
+            &["available connectors are: file-sink, file-source"],
+        ),
         (
             json!({ "connector.class": "file-source", "tasks.max": "0", "header": "maybe" }),
-            &["path: Missing", "topic: Missing", "tasks.max: Invalid value 0", "header: Invalid value maybe"],
+            &[
+                "path: Missing",
+                "topic: Missing",
+                "tasks.max: Invalid value 0",
+                "header: Invalid value maybe",
+            ],
         ),
         (
             json!({ "connector.class": "file-source", "path": path, "topic": "t", "columns": "a:blob", "key.column": "b" }),
@@ -278,7 +306,10 @@ fn an_invalid_configuration_is_refused_with_every_field() {
         ),
         (
             json!({ "connector.class": "file-source", "path": "a.csv", "topic": "t", "value.converter": "bytes" }),
-            &["path: must be an absolute path", "value.converter: the bytes converter does not go with"],
+            &[
+                "path: must be an absolute path",
+                "value.converter: the bytes converter does not go with",
+            ],
         ),
         (
             json!({ "connector.class": "file-sink", "path": path, "topics": "t", "tasks.max": "2", "errors.tolerance": "some" }),
@@ -286,7 +317,8 @@ fn an_invalid_configuration_is_refused_with_every_field() {
         ),
     ];
     for (config, holds) in table {
-        let (status, answer) = platform.call("POST", "/connectors", &json!({ "name": "x", "config": config }));
+        let (status, answer) =
+            platform.call("POST", "/connectors", &json!({ "name": "x", "config": config }));
         let message = answer["message"].as_str().unwrap_or_default();
         assert_eq!(status, 400, "{config}: {answer}");
         for text in holds {
@@ -308,7 +340,8 @@ fn a_plugin_that_does_not_load_is_refused_with_the_reason() {
     std::fs::write(&broken, b"\0asm and then nothing").expect("the file is written");
     let class = broken.file_stem().expect("a name").to_string_lossy().into_owned();
     let config = json!({ "connector.class": class });
-    let (status, answer) = platform.call("POST", "/connectors", &json!({ "name": "x", "config": config }));
+    let (status, answer) =
+        platform.call("POST", "/connectors", &json!({ "name": "x", "config": config }));
     std::fs::remove_file(&broken).expect("the file goes away");
     let message = answer["message"].as_str().unwrap_or_default();
     assert_eq!(status, 400, "{answer}");

@@ -46,7 +46,7 @@ impl Platform {
     pub fn start(test: &str) -> Platform {
         let foreign = std::env::var("MAINSTEM_TEST_BOOTSTRAP").ok();
         let broker = foreign.is_none().then(|| Embedded::start().expect("the broker starts"));
-        let registry = broker.as_ref().map(|broker| broker.registry_url().expect("it has a registry"));
+        let registry = broker.as_ref().map(Embedded::registry_url);
         let bootstrap = foreign.unwrap_or_else(|| broker.as_ref().expect("embedded").bootstrap());
         let mut platform = Platform {
             runtime: Runtime::new().expect("a runtime starts"),
@@ -136,7 +136,7 @@ impl Platform {
                 return found;
             }
             assert!(began.elapsed() < PATIENCE, "{what} did not happen in {PATIENCE:?}");
-            std::thread::sleep(Duration::from_millis(20));
+            self.runtime.block_on(tokio::time::sleep(Duration::from_millis(20)));
         }
     }
 }

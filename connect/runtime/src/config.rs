@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use crate::convert::Format;
 use crate::error::{ConnectError, Result};
 
 /// Settings of a [`crate::ConnectWorker`].
@@ -25,6 +26,9 @@ pub struct ConnectConfig {
     pub status_topic: String,
     /// Partitions of the offsets topic, when it is created.
     pub offset_partitions: i32,
+    /// What values are in topics when a connector does not say: string, json, bytes or avro. `None` is avro with a
+    /// registry, and json without one.
+    pub value_converter: Option<String>,
     /// Directories that connectors may read and write. Empty: none.
     pub files_allow: Vec<PathBuf>,
 }
@@ -43,8 +47,15 @@ impl ConnectConfig {
             offset_topic: "connect-offsets".to_string(),
             status_topic: "connect-status".to_string(),
             offset_partitions: 25,
+            value_converter: None,
             files_allow: Vec::new(),
         }
+    }
+
+    /// The converter of values that a connector gets when it names none.
+    pub(crate) fn default_value_converter(&self) -> &str {
+        let own = if self.registry_url.is_some() { "avro" } else { "json" };
+        self.value_converter.as_deref().unwrap_or(own)
     }
 
     /// All problems at once, with the key.
@@ -65,6 +76,9 @@ impl ConnectConfig {
         }
         if self.offset_partitions < 1 {
             problems.push("offset.storage.partitions: must be at least 1".to_string());
+        }
+        if Format::parse(self.default_value_converter()).is_none() {
+            problems.push("value.converter: must be string, json, bytes or avro".to_string());
         }
         for directory in self.files_allow.iter().filter(|path| !path.is_absolute()) {
             problems.push(format!(

@@ -90,7 +90,7 @@ fn common_keys(plugin: &Plugin) -> Vec<KeyDefinition> {
         (
             "value.converter",
             Text,
-            Some("json"),
+            Some(plugin.value_converter.as_str()),
             "What values are in the topic: string, json, bytes or avro.",
         ),
         (

@@ -1,6 +1,7 @@
 //! Kafka Connect with connectors as sandboxed WebAssembly components.
 //!
-//! Reading order: `config` (the worker's settings), `plugin` (components found, compiled, described), `sandbox` (running
+//! Reading order: `config` (the worker's settings), `plugin` (components found,
+//! `compiled`, described), `sandbox` (running
 //! them), `definition` (a connector's configuration), `convert` (between plugins and topics), `worker` (the machine that
 //! decides what runs, and its shell), `task` (the two loops), `rest` (the API).
 //!
@@ -16,6 +17,7 @@
 //! Deliberately absent: more than one worker per group, transforms, dead letter queues, network capabilities for plugins.
 //! Tasks, topics and API have the shape that these need.
 
+mod compiled;
 mod config;
 mod convert;
 mod definition;

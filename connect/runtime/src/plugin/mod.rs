@@ -3,8 +3,6 @@
 //! A file that cannot be loaded does not stop the worker. It is remembered with the reason, and whoever asks for it is told.
 //! The directory is looked through again when somebody asks for a class that is not known.
 
-mod cache;
-
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -14,6 +12,8 @@ use std::time::SystemTime;
 use parking_lot::Mutex;
 use wasmtime::component::{Component, Linker};
 
+use crate::compiled::CompileCache;
+use crate::convert::Format;
 use crate::limits;
 use crate::sandbox::bindings::capabilities::mainstem::connect::types::Encoding;
 use crate::sandbox::guest::{CallError, DescribedGuest, wit_plugin};
@@ -43,6 +43,8 @@ pub(crate) struct Plugin {
     pub keys: Vec<wit_plugin::Key>,
     pub key_encoding: Encoding,
     pub value_encoding: Encoding,
+    /// The converter of values when a connector names none.
+    pub value_converter: String,
     pub component: Component,
 }
 
@@ -58,17 +60,23 @@ pub(crate) struct Plugins {
     sandbox: Sandbox,
     linker: Linker<Tenant>,
     directory: PathBuf,
-    cache: cache::CompileCache,
+    cache: CompileCache,
+    value_converter: String,
     found: Mutex<BTreeMap<PathBuf, Found>>,
 }
 
 impl Plugins {
     /// Sets up the sandbox; loads nothing yet.
-    pub(crate) fn new(directory: PathBuf, cache_dir: PathBuf) -> Result<Plugins, String> {
+    pub(crate) fn new(
+        directory: PathBuf,
+        cache_dir: PathBuf,
+        value_converter: String,
+    ) -> Result<Plugins, String> {
         let sandbox = Sandbox::new().map_err(|error| format!("{error:#}"))?;
         let linker = sandbox.linker().map_err(|error| format!("{error:#}"))?;
-        let cache = cache::CompileCache::new(cache_dir);
-        Ok(Plugins { sandbox, linker, directory, cache, found: Mutex::default() })
+        let cache = CompileCache::new(cache_dir);
+        let found = Mutex::default();
+        Ok(Plugins { sandbox, linker, directory, cache, value_converter, found })
     }
 
     pub(crate) fn sandbox(&self) -> &Sandbox {
@@ -179,8 +187,20 @@ impl Plugins {
             keys: manifest.keys,
             key_encoding: manifest.key_encoding,
             value_encoding: manifest.value_encoding,
+            value_converter: self.default_converter(direction, manifest.value_encoding),
             component,
         })
+    }
+
+    /// The worker's converter, or the nearest one that goes with what the plugin speaks.
+    fn default_converter(&self, direction: Direction, encoding: Encoding) -> String {
+        let fits = |name: &&str| match (Format::parse(name), direction) {
+            (Some(format), Direction::Source) => format.takes_from(encoding),
+            (Some(format), Direction::Sink) => format.gives_to(encoding),
+            (None, _) => false,
+        };
+        let choices = [self.value_converter.as_str(), "json", "bytes"];
+        choices.into_iter().find(fits).unwrap_or("bytes").to_string()
     }
 
     fn direction(&self, component: &Component) -> Result<Direction, String> {

@@ -15,7 +15,7 @@ use super::answers::{Answered, object, ok};
 use crate::error::Refusal;
 use crate::plugin::Direction;
 use crate::task::read_topic;
-use crate::worker::machine::{Connector, State as RunState};
+use crate::worker::connector::{Connector, State as RunState};
 use crate::worker::records::{OffsetKey, offset_key};
 use crate::worker::{Request, Shared};
 

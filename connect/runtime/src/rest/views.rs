@@ -7,7 +7,7 @@ use crate::error::Refusal;
 use crate::plugin::Plugin;
 use crate::sandbox::guest::wit_plugin::Kind;
 use crate::worker::Shared;
-use crate::worker::machine::{Connector, Status};
+use crate::worker::connector::{Connector, Status};
 
 /// `GET /connectors/{name}`.
 pub(super) fn info(shared: &Shared, name: &str, connector: &Connector) -> Value {
@@ -26,7 +26,7 @@ fn task_ids(name: &str, connector: &Connector) -> Vec<Value> {
 
 /// `GET /connectors/{name}/tasks`.
 pub(super) fn tasks(name: &str, connector: &Connector) -> Value {
-    let task = |(index, task): (&u32, &crate::worker::machine::Task)| json!({ "id": { "connector": name, "task": index }, "config": task.config });
+    let task = |(index, task): (&u32, &crate::worker::connector::Task)| json!({ "id": { "connector": name, "task": index }, "config": task.config });
     connector.tasks.iter().map(task).collect()
 }
 

@@ -16,10 +16,10 @@ pub(crate) mod guest;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use wasmtime::component::{HasSelf, Linker};
 use wasmtime::{Config, Engine, Store, StoreLimits, StoreLimitsBuilder, UpdateDeadline};
 
@@ -30,7 +30,8 @@ pub(crate) use capabilities::{Identity, Observed, StopSignal, Tenant};
 /// The engine with its ticker. Dropping it ends the ticker.
 pub(crate) struct Sandbox {
     engine: Engine,
-    running: Arc<AtomicBool>,
+    /// The ticker ends when this goes.
+    _alive: Mutex<mpsc::Sender<()>>,
 }
 
 impl Sandbox {
@@ -42,19 +43,18 @@ impl Sandbox {
         // Sync calls only: without the machinery for concurrent guests a call costs a third.
         config.concurrency_support(false);
         let engine = Engine::new(&config)?;
-        let running = Arc::new(AtomicBool::new(true));
-        let ticker = (engine.weak(), Arc::clone(&running));
+        let (alive, ended) = mpsc::channel::<()>();
+        let ticking = engine.weak();
         std::thread::Builder::new().name("connect-ticker".to_string()).spawn(move || {
-            let (engine, running) = ticker;
-            while running.load(Ordering::Relaxed) {
-                std::thread::sleep(limits::TICK);
-                match engine.upgrade() {
+            // Nothing is ever sent: the wait ends by time, or because the sandbox is gone.
+            while ended.recv_timeout(limits::TICK) == Err(mpsc::RecvTimeoutError::Timeout) {
+                match ticking.upgrade() {
                     Some(engine) => engine.increment_epoch(),
                     None => break,
                 }
             }
         })?;
-        Ok(Sandbox { engine, running })
+        Ok(Sandbox { engine, _alive: Mutex::new(alive) })
     }
 
     pub(crate) fn engine(&self) -> &Engine {
@@ -91,12 +91,6 @@ impl Sandbox {
             Ok(UpdateDeadline::Continue(1))
         });
         store
-    }
-}
-
-impl Drop for Sandbox {
-    fn drop(&mut self) {
-        self.running.store(false, Ordering::Relaxed);
     }
 }
 

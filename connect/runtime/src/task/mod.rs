@@ -166,7 +166,7 @@ impl TaskContext {
     fn converter(&self, part: Part) -> Result<Converter, TaskError> {
         let (key, default) = match part {
             Part::Key => ("key.converter", "string"),
-            Part::Value => ("value.converter", "json"),
+            Part::Value => ("value.converter", self.plugin.value_converter.as_str()),
         };
         let name = self.config.get(key).map_or(default, String::as_str);
         let format = Format::parse(name)

@@ -4,6 +4,7 @@
 //! to the config topic, apply, reconcile, carry out effects. Readers look at the machine under a lock that is never held
 //! across a wait.
 
+pub(crate) mod connector;
 pub(crate) mod machine;
 pub(crate) mod records;
 mod shell;
@@ -106,8 +107,9 @@ impl ConnectWorker {
         let listener = listening.map_err(refused)?;
         let rest_address = listener.local_addr().map_err(refused)?;
         let directories = (config.plugin_dir.clone(), config.cache_dir.join("plugins-compiled"));
+        let value_converter = config.default_value_converter().to_string();
         let plugins = tokio::task::spawn_blocking(move || {
-            let plugins = Plugins::new(directories.0, directories.1)?;
+            let plugins = Plugins::new(directories.0, directories.1, value_converter)?;
             plugins.scan();
             Ok(plugins)
         });

@@ -8,7 +8,8 @@ use parking_lot::Mutex;
 use serde_json::json;
 use tokio::sync::{mpsc, oneshot};
 
-use super::machine::{Effect, Status};
+use super::connector::Status;
+use super::machine::Effect;
 use super::records::ConfigRecord;
 use super::storage::Storage;
 use super::{Answer, Event, Request, Shared};

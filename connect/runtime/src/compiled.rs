@@ -17,17 +17,17 @@ use sha2::{Digest as _, Sha256};
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
-pub(super) struct CompileCache {
+pub(crate) struct CompileCache {
     directory: PathBuf,
 }
 
 impl CompileCache {
-    pub(super) fn new(directory: PathBuf) -> CompileCache {
+    pub(crate) fn new(directory: PathBuf) -> CompileCache {
         CompileCache { directory }
     }
 
     /// Compiles the component, or loads what was compiled before.
-    pub(super) fn component(&self, engine: &Engine, bytes: &[u8]) -> Result<Component, String> {
+    pub(crate) fn component(&self, engine: &Engine, bytes: &[u8]) -> Result<Component, String> {
         let path = self.directory.join(file_name(engine, bytes));
         if is_ours(&path) {
             // SAFETY: the file was written completely by `store` below, for this engine's version and settings (both are
