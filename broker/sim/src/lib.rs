@@ -25,4 +25,4 @@ mod trace;
 mod workload;
 mod world;
 
-pub use run::{Failure, Summary, run};
+pub use run::{Failure, Planted, Summary, run, run_with};

@@ -38,13 +38,16 @@ pub(crate) enum Ending {
 /// Contents of partitions by offset.
 pub(crate) type Rows = BTreeMap<i32, BTreeMap<i64, Value>>;
 
+/// Transactions by group: how each ended and all the values that were acknowledged in it.
+pub(crate) type Transactions = BTreeMap<String, (Ending, Vec<(i32, Value)>)>;
+
 /// What an actor was told.
 #[derive(Debug, Clone)]
 pub(crate) enum Testimony {
     /// Every record was acknowledged, at these offsets.
     Sent { acknowledged: Vec<(i32, i64, Value)> },
-    /// Transactions by group, each with all the values that were acknowledged in it.
-    Transactions(BTreeMap<String, (Ending, Vec<(i32, Value)>)>),
+    /// What a transactional producer knows.
+    Transactions(Transactions),
     /// What a reader saw.
     Seen { committed_only: bool, rows: Rows },
 }
@@ -122,10 +125,7 @@ fn what_was_seen_stays(seen: &Rows, end: &Rows) -> Result<(), Broken> {
     Ok(())
 }
 
-fn transactions_are_whole(
-    transactions: &BTreeMap<String, (Ending, Vec<(i32, Value)>)>,
-    committed: &Rows,
-) -> Result<(), Broken> {
+fn transactions_are_whole(transactions: &Transactions, committed: &Rows) -> Result<(), Broken> {
     let mut visible: BTreeMap<&str, BTreeSet<(i32, &Value)>> = BTreeMap::new();
     for (partition, rows) in committed {
         for value in rows.values() {

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Steps after which a run that has not ended has lost its way.
-const STEPS_MAX: u64 = 400_000;
+const STEPS_MAX: u64 = 60_000;
 /// How long things go wrong, in virtual time.
 const FAULTS_UNTIL: Instant = Instant::from_millis(3_000);
 
@@ -50,9 +50,24 @@ impl fmt::Display for Failure {
 
 impl std::error::Error for Failure {}
 
+/// What is wrong with the world itself, to see that the oracles notice.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Planted {
+    /// Nothing.
+    Nothing,
+    /// The disk acknowledges syncs that it does not do.
+    LyingDisk,
+}
+
 /// Runs one world from one seed.
 pub fn run(seed: u64) -> Result<Summary, Box<Failure>> {
+    run_with(seed, Planted::Nothing)
+}
+
+/// Like [`run`], in a world that may break its own rules.
+pub fn run_with(seed: u64, planted: Planted) -> Result<Summary, Box<Failure>> {
     let (mut world, mut dice) = stage(seed);
+    world.disk_lies = planted == Planted::LyingDisk;
     play(&mut world, &mut dice)
         .map_err(|Broken(rule)| Box::new(Failure { seed, rule, trace: world.trace.to_string() }))
 }

@@ -69,6 +69,8 @@ pub(crate) struct World {
     pub(crate) falls: u64,
     /// Of the topic.
     pub(crate) partitions: i32,
+    /// The disk says that it has synced and has not: to see that the oracles see it.
+    pub(crate) disk_lies: bool,
     config: Arc<NodeConfig>,
     shard_count: u16,
     /// Empty while the broker is down.
@@ -91,6 +93,7 @@ impl World {
             faulty: true,
             falls: 0,
             partitions: 0,
+            disk_lies: false,
             config: Arc::new(config),
             shard_count,
             shards: Vec::new(),
@@ -252,7 +255,13 @@ impl World {
                 // The disk may do the work at once or at the last moment; the crash in between
                 // shows who relied upon the one or the other.
                 let early = self.random.one_in(2);
-                let job = if early { job.run(&self.disk).err().map(|_| job) } else { Some(job) };
+                let job = if self.disk_lies {
+                    None
+                } else if early {
+                    job.run(&self.disk).err().map(|_| job)
+                } else {
+                    Some(job)
+                };
                 self.after(2_000, Occurrence::SyncEnds { life, shard, token, job });
             }
             Effect::Remove { paths } => {

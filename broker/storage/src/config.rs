@@ -29,7 +29,8 @@ pub struct LogConfig {
     pub segment_bytes: u32,
     /// `segment.ms`: a segment that is not empty is rolled at this age.
     pub segment_ms: i64,
-    /// `segment.index.bytes`: preallocated size of each index of the active segment.
+    /// `segment.index.bytes`: preallocated size of each index of the active segment; never less than
+    /// two entries.
     pub segment_index_bytes: u32,
     /// `index.interval.bytes`: bytes of log between two index entries.
     pub index_interval_bytes: u32,
@@ -94,7 +95,6 @@ impl LogConfig {
     /// When a relation does not hold: the owner has let a bad value through.
     pub(crate) fn check(&self) {
         assert!(self.segment_bytes <= i32::MAX as u32, "index positions are 32 bits with a sign");
-        assert!(self.segment_index_bytes >= 24, "each index must have room for an entry");
         assert!(self.max_message_bytes >= 61, "a batch header alone takes 61 bytes");
     }
 }

@@ -10,7 +10,7 @@
 
 use super::producer::produce;
 use super::{RETRY_AFTER, TOPIC, is_passing};
-use crate::oracle::{Ending, Testimony, Value};
+use crate::oracle::{Ending, Testimony, Transactions, Value};
 use crate::port::{Actor, Broken, Port, answer};
 use bytes::Bytes;
 use mainstem_platform::Random as _;
@@ -79,7 +79,9 @@ pub(crate) struct Transactor {
     in_flight: BTreeMap<i32, (Phase, usize)>,
     number: u64,
     left: u32,
-    ended: BTreeMap<String, (Ending, Vec<(i32, Value)>)>,
+    /// The broker refused a batch in a way that calls for an abort.
+    must_abort: bool,
+    ended: Transactions,
 }
 
 impl Transactor {
@@ -95,7 +97,8 @@ impl Transactor {
             in_flight: BTreeMap::new(),
             number: 0,
             left: count,
-            ended: BTreeMap::new(),
+            must_abort: false,
+            ended: Transactions::new(),
         }
     }
 
@@ -107,6 +110,10 @@ impl Transactor {
     fn advance(&mut self, port: &mut Port) {
         if !port.connected || !self.in_flight.is_empty() {
             return;
+        }
+        if self.must_abort {
+            self.must_abort = false;
+            self.phase = Phase::Ending { commit: false };
         }
         match self.phase {
             Phase::NeedsCoordinator => {
@@ -213,6 +220,7 @@ impl Transactor {
 
     /// Ends what is open by asking for the id again.
     fn give_up(&mut self) {
+        self.must_abort = false;
         match self.phase {
             Phase::Ending { commit: true } => self.note_ending(Ending::Unknown),
             Phase::Adding | Phase::Producing | Phase::Ending { commit: false } => {
@@ -322,15 +330,20 @@ impl Actor for Transactor {
         };
         let error = self.judge(phase, place, frame)?;
         port.remark(format!("transaction {} {phase:?} {error:?}", self.number));
-        if is_passing(error) {
+        if phase == Phase::Producing && error == ErrorCode::INVALID_TXN_STATE {
+            // Clients answer this with an abort, whatever the reason was.
+            self.must_abort = true;
+        } else if is_passing(error) {
             // The timer sends it again.
             return Ok(());
-        }
-        if error != ErrorCode::NONE {
+        } else if error != ErrorCode::NONE {
             let text = format!("{} {:?} {phase:?}: {error:?}", self.group(), self.protocol);
             return Err(Broken(text));
         }
-        if self.phase == Phase::Producing && self.parts.iter().all(|part| part.acknowledged) {
+        if self.phase == Phase::Producing
+            && !self.must_abort
+            && self.parts.iter().all(|part| part.acknowledged)
+        {
             self.phase = Phase::Ending { commit: !port.random.one_in(3) };
         }
         self.advance(port);

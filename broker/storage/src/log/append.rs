@@ -159,7 +159,6 @@ impl Log {
             let batch = &batches[from..from + header.size];
             from += header.size;
             let aborted = note_batch(&mut self.producers, header, batch, now.wall_ms);
-            let disk = self.disk.clone();
             let segment = self.segments.last_mut().expect("a log has an active segment");
             segment.begun_ms.get_or_insert(now.wall_ms);
             let mut noted = match segment.note_batch(header, &self.config) {
@@ -169,7 +168,7 @@ impl Log {
             };
             if let Some(aborted) = aborted {
                 // This entry must not be missing: readers would see aborted records.
-                noted = noted.and_then(|()| segment.aborted.push(&*disk, aborted));
+                noted = noted.and_then(|()| segment.aborted.push(&*self.disk, aborted));
             }
             if let Err(error) = noted {
                 // The batch is in the file and its tables are not whole: the log must be reopened.
