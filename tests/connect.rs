@@ -1,4 +1,5 @@
-//! Connect from end to end: the real components, the REST API, a broker, and workers that are killed.
+//! Connect from end to end: the real components, the REST API, a broker, and workers that are
+//! killed.
 
 #![expect(clippy::needless_pass_by_value, reason = "JSON literals are built in place")]
 
@@ -72,7 +73,8 @@ fn is_end_of_stream(record: &ConsumerRecord) -> bool {
     record.headers.iter().any(|header| header.key == "mainstem.end-of-stream")
 }
 
-/// Every row once, rows of one key in the order of the file, and one end-of-stream record at the end of each partition.
+/// Every row once, rows of one key in the order of the file, and one end-of-stream record at the
+/// end of each partition.
 fn check_topic(platform: &Platform, topic: &str) {
     let records = read_all(platform, topic);
     let mut rows = 0;
@@ -301,7 +303,10 @@ fn an_invalid_configuration_is_refused_with_every_field() {
             ],
         ),
         (
-            json!({ "connector.class": "file-source", "path": path, "topic": "t", "columns": "a:blob", "key.column": "b" }),
+            json!({
+                "connector.class": "file-source", "path": path, "topic": "t",
+                "columns": "a:blob", "key.column": "b",
+            }),
             &["columns: a:blob: blob is not a type", "key.column: b is not among the columns"],
         ),
         (
@@ -312,7 +317,10 @@ fn an_invalid_configuration_is_refused_with_every_field() {
             ],
         ),
         (
-            json!({ "connector.class": "file-sink", "path": path, "topics": "t", "tasks.max": "2", "errors.tolerance": "some" }),
+            json!({
+                "connector.class": "file-sink", "path": path, "topics": "t",
+                "tasks.max": "2", "errors.tolerance": "some",
+            }),
             &["tasks.max: must be 1", "errors.tolerance: Invalid value some"],
         ),
     ];

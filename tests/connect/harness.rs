@@ -1,7 +1,7 @@
 //! What the Connect tests share: a broker, a worker that can be killed, and a small HTTP client.
 //!
-//! With `MAINSTEM_TEST_BOOTSTRAP=host:port` the same tests run against that cluster instead of an embedded broker; it has
-//! no registry of ours, so values are JSON there.
+//! With `MAINSTEM_TEST_BOOTSTRAP=host:port` the same tests run against that cluster instead of an
+//! embedded broker; it has no registry of ours, so values are JSON there.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;

@@ -1,10 +1,12 @@
 //! Compiled components, kept on disk by the hash of their source.
 //!
-//! Compiling costs a few hundred milliseconds, loading what was compiled a few hundred microseconds. A file is named
-//! `<sha256 of the component>-<hash of engine version and settings>.cwasm`.
+//! Compiling costs a few hundred milliseconds, loading what was compiled a few hundred
+//! microseconds. A file is named `<sha256 of the component>-<hash of engine version and
+//! settings>.cwasm`.
 //!
-//! Loading machine code from a file is trusting the file. Therefore: the directory is made for the owner only, a file is
-//! used only if it belongs to us and nobody else may write it, and it appears under its name only when it is complete.
+//! Loading machine code from a file is trusting the file. Therefore: the directory is made for the
+//! owner only, a file is used only if it belongs to us and nobody else may write it, and it appears
+//! under its name only when it is complete.
 #![expect(unsafe_code, reason = "compiled code is loaded from files that this module wrote")]
 
 use std::fs::{self, DirBuilder, OpenOptions};
@@ -30,8 +32,9 @@ impl CompileCache {
     pub(crate) fn component(&self, engine: &Engine, bytes: &[u8]) -> Result<Component, String> {
         let path = self.directory.join(file_name(engine, bytes));
         if is_ours(&path) {
-            // SAFETY: the file was written completely by `store` below, for this engine's version and settings (both are
-            // in its name), and since then nobody but this user could write it.
+            // SAFETY: the file was written completely by `store` below, for this engine's version
+            // and settings (both are in its name), and since then nobody but this user could write
+            // it.
             match unsafe { Component::deserialize_file(engine, &path) } {
                 Ok(component) => return Ok(component),
                 Err(error) => tracing::warn!("compile again, {}: {error:#}", path.display()),

@@ -15,9 +15,11 @@ pub struct ConnectConfig {
     pub rest_listen: SocketAddr,
     /// Base URL of the schema registry, for the Avro converter.
     pub registry_url: Option<String>,
-    /// Where components (`*.wasm`) lie. A file that is added later is found when a connector asks for it.
+    /// Where components (`*.wasm`) lie. A file that is added later is found when a connector asks
+    /// for it.
     pub plugin_dir: PathBuf,
-    /// Where compiled plugins are kept. Must be writable by nobody else: its content is run as machine code.
+    /// Where compiled plugins are kept. Must be writable by nobody else: its content is run as
+    /// machine code.
     pub cache_dir: PathBuf,
     /// Names this worker's cluster: the prefix of transactional ids.
     pub group_id: String,
@@ -26,8 +28,8 @@ pub struct ConnectConfig {
     pub status_topic: String,
     /// Partitions of the offsets topic, when it is created.
     pub offset_partitions: i32,
-    /// What values are in topics when a connector does not say: string, json, bytes or avro. `None` is avro with a
-    /// registry, and json without one.
+    /// What values are in topics when a connector does not say: string, json, bytes or avro. `None`
+    /// is avro with a registry, and json without one.
     pub value_converter: Option<String>,
     /// Directories that connectors may read and write. Empty: none.
     pub files_allow: Vec<PathBuf>,

@@ -1,7 +1,8 @@
-//! What a connector's configuration may hold: the keys that the worker knows, those of the plugin, and the check of both.
+//! What a connector's configuration may hold: the keys that the worker knows, those of the plugin,
+//! and the check of both.
 //!
-//! The answer has one entry per key, as Kafka Connect's `validate` gives it, so one text serves the check before a connector
-//! is created, the REST answer, and the defaults that a plugin is given.
+//! The answer has one entry per key, as Kafka Connect's `validate` gives it, so one text serves the
+//! check before a connector is created, the REST answer, and the defaults that a plugin is given.
 
 use std::collections::BTreeMap;
 
@@ -176,7 +177,8 @@ fn common_keys(plugin: &Plugin) -> Vec<KeyDefinition> {
     (1..).zip(table).map(definition).collect()
 }
 
-/// Checks a configuration against the keys; the plugin's own opinion comes on top with [`add_issues`].
+/// Checks a configuration against the keys; the plugin's own opinion comes on top with
+/// [`add_issues`].
 pub(crate) fn check(plugin: &Plugin, config: &ConfigMap) -> Vec<Checked> {
     let mut checked: Vec<Checked> = keys(plugin)
         .into_iter()

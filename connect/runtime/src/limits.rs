@@ -1,11 +1,12 @@
 //! Every limit of the Connect worker, in one place.
 //!
-//! A plugin is somebody else's program: it gets memory, time and bytes by the spoon, and exceeding any of them costs the
-//! plugin its task, never the worker.
+//! A plugin is somebody else's program: it gets memory, time and bytes by the spoon, and exceeding
+//! any of them costs the plugin its task, never the worker.
 
 use std::time::Duration;
 
-/// Linear memory of one task. Most need a few MiB; one that sorts a file holds it. Untouched pages cost nothing.
+/// Linear memory of one task. Most need a few MiB; one that sorts a file holds it. Untouched pages
+/// cost nothing.
 pub(crate) const GUEST_MEMORY_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// Bytes that one call may pass from guest to host: a full batch and its columns, with room.
 pub(crate) const GUEST_CALL_BYTES_MAX: usize = 64 * 1024 * 1024;
@@ -61,6 +62,7 @@ pub(crate) const RESTART_PAUSE_MAX: Duration = Duration::from_secs(60);
 /// How long a task may take to end after it was told to.
 pub(crate) const STOP_WAIT_MAX: Duration = Duration::from_secs(10);
 
-// A batch must fit into the guest that builds it, twice: once as arena, once while it is handed over.
+// A batch must fit into the guest that builds it, twice: once as arena, once while it is handed
+// over.
 const _: () = assert!(3 * (POLL_BYTES_MAX as usize) < GUEST_MEMORY_BYTES_MAX);
 const _: () = assert!(FILE_READ_BYTES_MAX as usize * 4 < GUEST_MEMORY_BYTES_MAX);

@@ -1,7 +1,8 @@
 //! Joins the author's traits to the generated bindings, once.
 //!
-//! The generated resources take `&self`, because a component could in principle be entered again; ours never is, so a
-//! `RefCell` holds the author's value. A task that is used before `open` or after `close` answers with an error.
+//! The generated resources take `&self`, because a component could in principle be entered again;
+//! ours never is, so a `RefCell` holds the author's value. A task that is used before `open` or
+//! after `close` answers with an error.
 
 use std::cell::RefCell;
 use std::marker::PhantomData;

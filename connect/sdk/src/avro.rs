@@ -1,7 +1,8 @@
 //! Avro's binary form, as far as writing rows needs it, and the text of simple schemas.
 //!
-//! Integers are zigzag varints, text and bytes carry their length, an optional value is a union of null and the value, a
-//! record is its fields one after the other. No schema is consulted: the caller writes fields in the schema's order.
+//! Integers are zigzag varints, text and bytes carry their length, an optional value is a union of
+//! null and the value, a record is its fields one after the other. No schema is consulted: the
+//! caller writes fields in the schema's order.
 
 /// `int` and `long`.
 pub fn write_long(out: &mut Vec<u8>, value: i64) {

@@ -1,11 +1,12 @@
 //! Records on their way out of a source and into a sink.
 //!
-//! A batch is one arena of bytes and flat columns of places within it. Building one appends to the arena; reading one only
-//! slices. Nothing is allocated per record.
+//! A batch is one arena of bytes and flat columns of places within it. Building one appends to the
+//! arena; reading one only slices. Nothing is allocated per record.
 //!
 //! Invariants:
 //! - every place that a [`BatchBuilder`] writes lies within its arena;
-//! - a [`Batch`] comes from the host, which has checked the same; a place outside yields an empty slice, not a panic.
+//! - a [`Batch`] comes from the host, which has checked the same; a place outside yields an empty
+//!   slice, not a panic.
 
 use crate::bindings::mainstem::connect::types;
 
@@ -31,7 +32,8 @@ impl Partition {
     }
 }
 
-/// One record to be added to a batch. Schemas are what [`BatchBuilder::schema`] returned, 0 for none.
+/// One record to be added to a batch. Schemas are what [`BatchBuilder::schema`] returned, 0 for
+/// none.
 #[derive(Debug, Clone, Copy)]
 pub struct NewRecord<'a> {
     pub topic: u16,

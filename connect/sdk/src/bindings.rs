@@ -1,7 +1,9 @@
-//! Bindings generated from the contract in `connect/wit`. Nobody but the adapters and the export macros should need them.
+//! Bindings generated from the contract in `connect/wit`. Nobody but the adapters and the export
+//! macros should need them.
 //!
-//! The types and the capabilities are generated once, in this module; the exported parts refer to them, so that a batch is
-//! the same type in a source and in a sink. A component is the description and one part; the linker joins them.
+//! The types and the capabilities are generated once, in this module; the exported parts refer to
+//! them, so that a batch is the same type in a source and in a sink. A component is the description
+//! and one part; the linker joins them.
 
 #![allow(clippy::all, clippy::pedantic, missing_docs, unsafe_code)]
 

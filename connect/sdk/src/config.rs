@@ -1,7 +1,8 @@
 //! Describing a connector's configuration, and reading it.
 //!
-//! A [`Key`] says name, kind, default and meaning once; the host derives validation, documentation and the REST answers from
-//! it. [`Config`] reads values and knows no defaults: the host fills them in before the plugin sees the configuration.
+//! A [`Key`] says name, kind, default and meaning once; the host derives validation, documentation
+//! and the REST answers from it. [`Config`] reads values and knows no defaults: the host fills them
+//! in before the plugin sees the configuration.
 
 use crate::connector::{Encoding, Error};
 

@@ -1,7 +1,8 @@
 //! The traits of a connector and the small types that their methods speak in.
 //!
-//! A source's promise: an offset that it hands out with a batch is enough to go on behind that batch, in a new process. A
-//! sink's promise: everything before a position that `flush` returns is safe in the target.
+//! A source's promise: an offset that it hands out with a batch is enough to go on behind that
+//! batch, in a new process. A sink's promise: everything before a position that `flush` returns is
+//! safe in the target.
 
 use crate::batch::{Batch, BatchBuilder};
 use crate::config::{Config, Manifest};
@@ -36,7 +37,8 @@ pub trait Connector {
     /// Name, version, and the configuration keys.
     fn describe() -> Manifest;
 
-    /// Checks what the key descriptions cannot say. Missing keys and wrong kinds are the host's to report.
+    /// Checks what the key descriptions cannot say. Missing keys and wrong kinds are the host's to
+    /// report.
     fn validate(_config: &Config) -> Vec<Issue> {
         Vec::new()
     }

@@ -1,4 +1,5 @@
-//! Files below the granted directories, as `std::io` readers and a writer with the operations that a sink needs.
+//! Files below the granted directories, as `std::io` readers and a writer with the operations that
+//! a sink needs.
 
 use std::io;
 
@@ -7,7 +8,8 @@ use crate::connector::{Error, ErrorKind};
 
 pub use wire::{Entry, FileError};
 
-/// Bytes asked for at once: large enough that crossing the border costs nothing, small beside a task's memory.
+/// Bytes asked for at once: large enough that crossing the border costs nothing, small beside a
+/// task's memory.
 const READ_BYTES: u32 = 256 * 1024;
 
 impl From<FileError> for Error {

@@ -42,8 +42,8 @@ pub fn task() -> TaskId {
     context::task()
 }
 
-/// Sends panics to the host's log, where they become the trace of the failed task. Without this a panic would reach the
-/// user as `unreachable executed`.
+/// Sends panics to the host's log, where they become the trace of the failed task. Without this a
+/// panic would reach the user as `unreachable executed`.
 pub(crate) fn report_panics() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {

@@ -1,12 +1,13 @@
 //! The file sink: records of topics as rows of one CSV or JSON-lines file, each exactly once.
 //!
-//! Reading order: [`settings`] (the configuration), [`row`] (a value as one line), [`target`] (the file and its positions),
-//! and the task below.
+//! Reading order: [`settings`] (the configuration), [`row`] (a value as one line), [`target`] (the
+//! file and its positions), and the task below.
 //!
-//! How a record is written exactly once: the data file grows, and a small file beside it, `<path>.positions`, says how many
-//! bytes of it count and which positions of the topics they hold. `flush` syncs the data and then replaces the small file
-//! as a whole; that replacement is the one step in which data and positions come into force together. `open` cuts the data
-//! file to the bytes that count and hands the positions to the host, which reads on from there.
+//! How a record is written exactly once: the data file grows, and a small file beside it,
+//! `<path>.positions`, says how many bytes of it count and which positions of the topics they hold.
+//! `flush` syncs the data and then replaces the small file as a whole; that replacement is the one
+//! step in which data and positions come into force together. `open` cuts the data file to the
+//! bytes that count and hands the positions to the host, which reads on from there.
 //!
 //! Deliberately absent: several tasks on one file, and rolling to new files.
 

@@ -1,7 +1,8 @@
 //! A JSON value as one line of the file.
 //!
-//! Numbers are copied as they are written in the JSON, so a sum is not rounded on its way through a float. A CSV field is
-//! quoted when it holds the delimiter, a quote or a line end, or when it would otherwise read as null.
+//! Numbers are copied as they are written in the JSON, so a sum is not rounded on its way through a
+//! float. A CSV field is quoted when it holds the delimiter, a quote or a line end, or when it
+//! would otherwise read as null.
 
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};

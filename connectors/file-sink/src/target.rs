@@ -46,7 +46,8 @@ impl Target {
         };
         match files::read_small(&positions_path(path), POSITIONS_BYTES_MAX)? {
             Some(text) => target.recover(&text, found)?,
-            // Positions are written before the first row, so rows without positions come from elsewhere.
+            // Positions are written before the first row, so rows without positions come from
+            // elsewhere.
             None if 0 < found => {
                 return Err(Error::config(format!(
                     "path: {path} exists and was not written by this connector; remove it or choose another"

@@ -1,4 +1,5 @@
-//! Columns: their types as the configuration writes them, their inference, and a field's way into Avro.
+//! Columns: their types as the configuration writes them, their inference, and a field's way into
+//! Avro.
 
 use mainstem_connect_sdk::avro;
 

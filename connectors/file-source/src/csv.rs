@@ -1,4 +1,5 @@
-//! One raw CSV row as fields, by RFC 4180: a field may stand in quotes, and a quote within is doubled.
+//! One raw CSV row as fields, by RFC 4180: a field may stand in quotes, and a quote within is
+//! doubled.
 //!
 //! Fields of one row lie behind each other in one buffer that is used again for the next row.
 

@@ -1,7 +1,7 @@
 //! A file as a stream of raw rows, plain or gzip.
 //!
-//! Positions are bytes of the uncompressed stream. A plain file is opened at its position; a compressed one is read and
-//! thrown away up to it, because gzip has no way in.
+//! Positions are bytes of the uncompressed stream. A plain file is opened at its position; a
+//! compressed one is read and thrown away up to it, because gzip has no way in.
 
 use std::io::{self, BufRead, BufReader, Read};
 
@@ -66,8 +66,9 @@ impl Input {
         self.position
     }
 
-    /// Reads the next row into `row`. With `quotes`, a line end between quotes belongs to the row. At an unfinished row
-    /// nothing is lost: it stays in `row`, and a later call with the same `row` goes on with it.
+    /// Reads the next row into `row`. With `quotes`, a line end between quotes belongs to the row.
+    /// At an unfinished row nothing is lost: it stays in `row`, and a later call with the same
+    /// `row` goes on with it.
     pub fn next_row(&mut self, row: &mut Vec<u8>, quotes: bool) -> io::Result<Next> {
         let mut open_quote = quotes && count_quotes(row) % 2 == 1;
         let mut too_long = false;

@@ -1,7 +1,8 @@
 //! Times written by ISO-8601, as milliseconds since 1970 UTC.
 //!
-//! Understood: `2013-01-01`, `2013-01-01T10:00`, with seconds, with a fraction, a space for the T, and `Z` or an offset of
-//! `+01:00` or `+0100` behind. A time without a zone is UTC. Leap seconds are refused, as Kafka's timestamps know none.
+//! Understood: `2013-01-01`, `2013-01-01T10:00`, with seconds, with a fraction, a space for the T,
+//! and `Z` or an offset of `+01:00` or `+0100` behind. A time without a zone is UTC. Leap seconds
+//! are refused, as Kafka's timestamps know none.
 
 /// The time, or nothing if the text is none.
 pub fn parse(text: &[u8]) -> Option<i64> {

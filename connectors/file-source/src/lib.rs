@@ -1,16 +1,17 @@
 //! The file source: rows of a CSV file, or lines of a text file, plain or gzip, into a topic.
 //!
-//! Reading order: [`settings`] (the configuration), [`input`] (a file as a stream of raw rows), [`csv`] (a raw row as
-//! fields), [`columns`] (fields as Avro), [`instant`] (times as text), [`sorted`] (all rows in order of
-//! time), [`reader`] (the task).
+//! Reading order: [`settings`] (the configuration), [`input`] (a file as a stream of raw rows),
+//! [`csv`] (a raw row as fields), [`columns`] (fields as Avro), [`instant`] (times as text),
+//! [`sorted`] (all rows in order of time), [`reader`] (the task).
 //!
 //! Invariants:
-//! - the offset behind a batch counts bytes of the uncompressed stream and data rows, so a new task goes on at the next row
-//!   whether or not the file is compressed;
+//! - the offset behind a batch counts bytes of the uncompressed stream and data rows, so a new task
+//!   goes on at the next row whether or not the file is compressed;
 //! - a row becomes exactly one record, or is rejected with its line number: there is no third way;
 //! - after the end-of-stream records were stored nothing more is read, even if the file grows.
 //!
-//! Deliberately absent: several files per connector, and watching directories. A second file is a second connector.
+//! Deliberately absent: several files per connector, and watching directories. A second file is a
+//! second connector.
 
 mod columns;
 mod csv;

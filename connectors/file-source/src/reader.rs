@@ -1,9 +1,9 @@
 //! The task: reads rows, makes records of them, and knows how to go on after a restart.
 //!
-//! The offset of the one source partition `{"file": path}` is
-//! `{"byte": b, "row": n, "timestamp": t, "complete": c}`: bytes of the uncompressed stream and data rows behind the last
-//! record, the greatest record timestamp so far, and whether the end-of-stream records were written. With `order.by` the
-//! rows are counted in the sorted order, and `byte` means nothing.
+//! The offset of the one source partition `{"file": path}` is `{"byte": b, "row": n, "timestamp":
+//! t, "complete": c}`: bytes of the uncompressed stream and data rows behind the last record, the
+//! greatest record timestamp so far, and whether the end-of-stream records were written. With
+//! `order.by` the rows are counted in the sorted order, and `byte` means nothing.
 
 use mainstem_connect_sdk::{
     BatchBuilder, Error, Limits, Mark, NewRecord, Partition, Polled, Rejected, avro, host,
@@ -198,7 +198,8 @@ impl Task {
         batch: &mut BatchBuilder,
         rejected: &mut Vec<Rejected>,
     ) {
-        // Editors and exports leave an empty line at the end; a CSV row of one empty field is not a row.
+        // Editors and exports leave an empty line at the end; a CSV row of one empty field is not a
+        // row.
         if self.settings.format == Format::Csv && self.raw.is_empty() {
             self.advance();
             return;
@@ -346,8 +347,8 @@ fn find_offset(path: &str, committed: &[(String, String)]) -> Result<Option<Valu
     Ok(None)
 }
 
-/// Reads the header and says which field becomes which column, and how many fields a row has. Leaves the input behind the
-/// header.
+/// Reads the header and says which field becomes which column, and how many fields a row has.
+/// Leaves the input behind the header.
 fn lay_out(settings: &Settings, input: &mut Input) -> Result<(Vec<Field>, usize), Error> {
     let mut names = Vec::new();
     if settings.header {

@@ -92,7 +92,8 @@ pub fn keys() -> Vec<Key> {
         Key::optional(
             "order.by",
             Kind::Text,
-            "Timestamp column to sort the rows by. The whole file is read into memory before its first record is written.",
+            "Timestamp column to sort the rows by. The whole file is read into memory before its \
+             first record is written.",
         ),
         Key::with_default(
             "end.of.stream",

@@ -1,12 +1,15 @@
 //! All rows of a file in the order of a time column.
 //!
-//! A file that was put together from parts is often in no order of time, and a windowed computation downstream would take its
-//! late rows for lost. With `order.by` the file is read as a whole before its first record, sorted, and handed out row by
-//! row. Equal times keep the order of the file, so the order is the same every time and a position is a count of rows.
+//! A file that was put together from parts is often in no order of time, and a windowed computation
+//! downstream would take its late rows for lost. With `order.by` the file is read as a whole before
+//! its first record, sorted, and handed out row by row. Equal times keep the order of the file, so
+//! the order is the same every time and a position is a count of rows.
 //!
-//! Rows without a readable time come first: they will be rejected where they are taken, like all bad rows.
+//! Rows without a readable time come first: they will be rejected where they are taken, like all
+//! bad rows.
 //!
-//! Memory: the rows and 24 bytes for each. Rows lie in chunks that never move, so that growing needs no second copy.
+//! Memory: the rows and 24 bytes for each. Rows lie in chunks that never move, so that growing
+//! needs no second copy.
 
 use mainstem_connect_sdk::Error;
 
@@ -15,7 +18,8 @@ use crate::input::{Input, Next, read_error};
 use crate::instant;
 use crate::settings::{ROW_BYTES_MAX, Settings};
 
-/// One chunk of rows; a row never lies in two. The shift and the mask of [`Entry::place`] follow from it.
+/// One chunk of rows; a row never lies in two. The shift and the mask of [`Entry::place`] follow
+/// from it.
 const CHUNK_BYTES: usize = ROW_BYTES_MAX;
 const CHUNK_SHIFT: u32 = CHUNK_BYTES.trailing_zeros();
 /// More than this does not fit into a task beside the index and the batches.
@@ -82,7 +86,8 @@ impl Sorted {
 
     fn keep(&mut self, raw: &[u8], time_ms: i64, row: u64) -> Result<(), ()> {
         let fits = |chunk: &Vec<u8>| chunk.len() + raw.len() < CHUNK_BYTES;
-        // A row of the greatest length would fill a chunk to its end; cut, it is rejected as what it is.
+        // A row of the greatest length would fill a chunk to its end; cut, it is rejected as what
+        // it is.
         let raw = &raw[..raw.len().min(CHUNK_BYTES - 1)];
         if !self.chunks.last().is_some_and(fits) {
             if BYTES_MAX <= (self.chunks.len() + 1) * CHUNK_BYTES {

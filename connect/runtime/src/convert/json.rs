@@ -1,8 +1,8 @@
 //! JSON on the converters' way: texts in and out, and Avro's binary form as JSON.
 //!
-//! Avro becomes plain JSON: a union is its value without the branch's name, bytes and fixed are text of one character per
-//! byte, an enumeration is its symbol, dates and times are their numbers. A number that JSON cannot say (NaN, infinity) is
-//! null.
+//! Avro becomes plain JSON: a union is its value without the branch's name, bytes and fixed are
+//! text of one character per byte, an enumeration is its symbol, dates and times are their numbers.
+//! A number that JSON cannot say (NaN, infinity) is null.
 
 use apache_avro::Schema;
 use apache_avro::types::Value;

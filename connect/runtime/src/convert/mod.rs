@@ -7,9 +7,11 @@
 //! | `json`    | one JSON text                                 | raw, json, avro (towards the topic)       |
 //! | `avro`    | magic 0, schema id (4 bytes), Avro's binary   | json (from the topic), avro               |
 //!
-//! A plugin that speaks `raw` gets and gives the topic's bytes whatever the converter. Null stays null everywhere.
+//! A plugin that speaks `raw` gets and gives the topic's bytes whatever the converter. Null stays
+//! null everywhere.
 //!
-//! A conversion appends to a buffer that the whole batch shares, so nothing is allocated per record.
+//! A conversion appends to a buffer that the whole batch shares, so nothing is allocated per
+//! record.
 
 pub(crate) mod json;
 pub(crate) mod registry;
@@ -199,7 +201,8 @@ impl Converter {
         self.known.get(&id).map(|known| Arc::clone(&known.definition))
     }
 
-    /// Registers every schema of a batch before its records are converted, so that converting waits for nothing.
+    /// Registers every schema of a batch before its records are converted, so that converting waits
+    /// for nothing.
     pub(crate) async fn prepare(
         &mut self,
         topics: &[String],

@@ -1,4 +1,5 @@
-//! The two questions that converters ask a schema registry: which id has this schema, and which schema has this id.
+//! The two questions that converters ask a schema registry: which id has this schema, and which
+//! schema has this id.
 
 use std::time::Duration;
 

@@ -1,7 +1,8 @@
 //! Plugins: the components of the plugin directory, loaded, described and kept.
 //!
-//! A file that cannot be loaded does not stop the worker. It is remembered with the reason, and whoever asks for it is told.
-//! The directory is looked through again when somebody asks for a class that is not known.
+//! A file that cannot be loaded does not stop the worker. It is remembered with the reason, and
+//! whoever asks for it is told. The directory is looked through again when somebody asks for a
+//! class that is not known.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -40,7 +40,8 @@ pub(super) fn object(body: &Bytes) -> Result<Map<String, Value>, Refusal> {
     }
 }
 
-/// A JSON object as a configuration; numbers and booleans are taken as they are written, null leaves the key out.
+/// A JSON object as a configuration; numbers and booleans are taken as they are written, null
+/// leaves the key out.
 pub(super) fn config(object: &Map<String, Value>) -> Result<ConfigMap, Refusal> {
     let mut config = ConfigMap::new();
     for (key, value) in object {

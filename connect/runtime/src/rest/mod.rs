@@ -1,7 +1,7 @@
 //! Kafka Connect's REST API.
 //!
-//! Paths, status codes and bodies are Kafka Connect's; errors are `{"error_code", "message"}`. A task's status carries one
-//! field more, `metrics`, with what the task has counted.
+//! Paths, status codes and bodies are Kafka Connect's; errors are `{"error_code", "message"}`. A
+//! task's status carries one field more, `metrics`, with what the task has counted.
 //!
 //! Deliberately absent: forwarding to a leader (there is one worker), and loggers.
 

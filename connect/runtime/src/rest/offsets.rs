@@ -1,7 +1,8 @@
 //! `/connectors/{name}/offsets`: how far a connector has come, and going back.
 //!
-//! A source's positions are those of the offsets topic, a sink's those of its consumer group. A sink whose target keeps the
-//! positions itself is not moved by changing the group's; therefore only a source's can be changed here.
+//! A source's positions are those of the offsets topic, a sink's those of its consumer group. A
+//! sink whose target keeps the positions itself is not moved by changing the group's; therefore
+//! only a source's can be changed here.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

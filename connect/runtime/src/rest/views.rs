@@ -26,7 +26,10 @@ fn task_ids(name: &str, connector: &Connector) -> Vec<Value> {
 
 /// `GET /connectors/{name}/tasks`.
 pub(super) fn tasks(name: &str, connector: &Connector) -> Value {
-    let task = |(index, task): (&u32, &crate::worker::connector::Task)| json!({ "id": { "connector": name, "task": index }, "config": task.config });
+    let task = |(index, task): (&u32, &crate::worker::connector::Task)| {
+        let id = json!({ "connector": name, "task": index });
+        json!({ "id": id, "config": task.config })
+    };
     connector.tasks.iter().map(task).collect()
 }
 

@@ -22,7 +22,8 @@ pub(crate) struct Identity {
     pub generation: u64,
 }
 
-/// A task's stop signal. Guests see it as `context.stopping`; a sleeping guest and a waiting task wake by it.
+/// A task's stop signal. Guests see it as `context.stopping`; a sleeping guest and a waiting task
+/// wake by it.
 #[derive(Debug, Default)]
 pub(crate) struct StopSignal {
     stopping: AtomicBool,

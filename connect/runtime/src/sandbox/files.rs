@@ -1,11 +1,12 @@
 //! The file capability: files below granted directories, nothing else.
 //!
-//! A path is resolved, links included, before it is compared with the grants, and the resolved path is what gets opened. A
-//! path outside is `denied` whether or not it exists. Only regular files are opened: a pipe or a device could hold the task
-//! for ever.
+//! A path is resolved, links included, before it is compared with the grants, and the resolved path
+//! is what gets opened. A path outside is `denied` whether or not it exists. Only regular files are
+//! opened: a pipe or a device could hold the task for ever.
 //!
-//! What this does not defend against: another process of this machine that swaps a directory for a link between the check
-//! and the opening. Whoever can write into a granted directory from outside is trusted.
+//! What this does not defend against: another process of this machine that swaps a directory for a
+//! link between the check and the opening. Whoever can write into a granted directory from outside
+//! is trusted.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Write as _};

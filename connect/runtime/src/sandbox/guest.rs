@@ -1,7 +1,7 @@
 //! One guest: an instance in its store, and calls into it with a budget and an explained failure.
 //!
-//! A [`Guest`] that has failed a call with [`CallError::Broken`] answers every further call the same way; its owner drops it
-//! and makes a new one.
+//! A [`Guest`] that has failed a call with [`CallError::Broken`] answers every further call the
+//! same way; its owner drops it and makes a new one.
 
 use std::time::Duration;
 

@@ -1,13 +1,18 @@
-//! Running somebody else's code: one engine for the worker, one store per task, limits on everything.
+//! Running somebody else's code: one engine for the worker, one store per task, limits on
+//! everything.
 //!
-//! - Memory, tables and handles are limited by the store; what a call may carry to the host by hostcall fuel.
-//! - Time is limited by epochs: a ticker thread advances the engine's epoch, and every tick that finds a guest computing is
-//!   counted against the call. Waiting in the host is not counted.
-//! - A guest has exactly the imports of `connect/wit`, all of them checked against what its task was granted.
+//! - Memory, tables and handles are limited by the store; what a call may carry to the host by
+//!   hostcall fuel.
+//! - Time is limited by epochs: a ticker thread advances the engine's epoch, and every tick that
+//!   finds a guest computing is counted against the call. Waiting in the host is not counted.
+//! - A guest has exactly the imports of `connect/wit`, all of them checked against what its task
+//!   was granted.
 //!
-//! Invariant: after a trap, an overrun or an exhausted limit the store is thrown away; no call enters it again.
+//! Invariant: after a trap, an overrun or an exhausted limit the store is thrown away; no call
+//! enters it again.
 //!
-//! Calls block. They are made from a task's own thread, never from the threads of the async runtime.
+//! Calls block. They are made from a task's own thread, never from the threads of the async
+//! runtime.
 
 pub(crate) mod bindings;
 mod capabilities;

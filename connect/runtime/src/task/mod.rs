@@ -1,10 +1,11 @@
 //! Tasks: one thread, one guest, one loop each.
 //!
-//! A task thread is plain sequential code. It calls the guest directly and waits for the client's futures with the runtime's
-//! handle; so a guest that computes holds up nobody but its own task.
+//! A task thread is plain sequential code. It calls the guest directly and waits for the client's
+//! futures with the runtime's handle; so a guest that computes holds up nobody but its own task.
 //!
-//! Both loops follow the same rule for what went wrong: an error ends the task with a trace; whether it is started again
-//! decides the machine. A task never goes on with a guest, a transaction or a position that it is not sure of.
+//! Both loops follow the same rule for what went wrong: an error ends the task with a trace;
+//! whether it is started again decides the machine. A task never goes on with a guest, a
+//! transaction or a position that it is not sure of.
 
 mod offsets;
 mod sink;
@@ -117,7 +118,8 @@ pub(crate) fn start(context: TaskContext) -> std::io::Result<TaskHandle> {
         let events = context.services.events.clone();
         let (connector, index, generation) =
             (context.connector.clone(), context.index, context.generation);
-        // A defect of ours in one task must not leave it RUNNING for ever in the eyes of the worker.
+        // A defect of ours in one task must not leave it RUNNING for ever in the eyes of the
+        // worker.
         let result = std::panic::catch_unwind(AssertUnwindSafe(|| context.run()));
         let result = result.unwrap_or_else(|panic| {
             let text = panic.downcast_ref::<String>().cloned();

@@ -15,7 +15,8 @@ use crate::worker::records::{OffsetKey, parse_state_value};
 /// How long one poll waits for more.
 const POLL_WAIT: Duration = Duration::from_millis(200);
 
-/// Calls `visit` with every record of a topic, in the order of each partition, up to the end as of now.
+/// Calls `visit` with every record of a topic, in the order of each partition, up to the end as of
+/// now.
 pub(crate) async fn read_topic(
     bootstrap: &str,
     topic: &str,

@@ -1,10 +1,12 @@
-//! A sink task: read committed records, convert, put, flush; commit only what the target says it has.
+//! A sink task: read committed records, convert, put, flush; commit only what the target says it
+//! has.
 //!
-//! Exactly once comes from the target: when its `open` answers with positions, reading begins there, whatever the group has
-//! committed. The group's offsets are committed all the same, for those who watch the lag.
+//! Exactly once comes from the target: when its `open` answers with positions, reading begins
+//! there, whatever the group has committed. The group's offsets are committed all the same, for
+//! those who watch the lag.
 //!
-//! After an error of `put` or `flush` nothing that was put since the last flush counts, and the task ends; the next one opens
-//! the target and reads on from its positions.
+//! After an error of `put` or `flush` nothing that was put since the last flush counts, and the
+//! task ends; the next one opens the target and reads on from its positions.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -127,7 +129,8 @@ impl SinkTask<'_> {
                 }
                 Ok(())
             }
-            // What was put since the last flush belongs to somebody else now: forget the guest with it.
+            // What was put since the last flush belongs to somebody else now: forget the guest with
+            // it.
             Rebalance::Lost(_) => {
                 self.guest = None;
                 self.put = 0;
@@ -241,7 +244,8 @@ impl SinkTask<'_> {
         self.context.progressed();
         let committed = self.context.services.runtime.block_on(self.consumer.commit(&offsets));
         match committed {
-            // The group moved on; the coming poll says how, and the target's own positions are safe.
+            // The group moved on; the coming poll says how, and the target's own positions are
+            // safe.
             Err(error) if error.is_retriable() => {
                 tracing::debug!(connector = self.context.connector, "commit of positions: {error}");
                 Ok(())

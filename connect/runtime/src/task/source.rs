@@ -1,10 +1,12 @@
 //! A source task: poll the guest, convert, send; records and positions in one transaction.
 //!
 //! Exactly once comes from three things together:
-//! - opening the transactional id `{group}-{connector}-{task}` fences an older task of the same name and ends its
-//!   transaction, before the positions are read;
-//! - positions are records of the offsets topic, sent in the same transaction as the data they stand behind;
-//! - after any doubt the transaction is aborted and the task ends; the next one reads what was committed.
+//! - opening the transactional id `{group}-{connector}-{task}` fences an older task of the same
+//!   name and ends its transaction, before the positions are read;
+//! - positions are records of the offsets topic, sent in the same transaction as the data they
+//!   stand behind;
+//! - after any doubt the transaction is aborted and the task ends; the next one reads what was
+//!   committed.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

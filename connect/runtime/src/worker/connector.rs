@@ -1,6 +1,8 @@
-//! One connector and its tasks within the machine: what they should do, what they do, and the steps from one to the other.
+//! One connector and its tasks within the machine: what they should do, what they do, and the steps
+//! from one to the other.
 //!
-//! Everything here is called by the machine alone and speaks to the world through its queue of effects.
+//! Everything here is called by the machine alone and speaks to the world through its queue of
+//! effects.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -106,7 +108,8 @@ impl Connector {
     pub(super) fn commit_tasks(&mut self, tasks: u32) {
         let pending = std::mem::take(&mut self.pending);
         let complete = (0..tasks).all(|index| pending.contains_key(&index));
-        // Compaction may have taken task records of an older commit; then the plugin is asked again.
+        // Compaction may have taken task records of an older commit; then the plugin is asked
+        // again.
         if !complete {
             self.configured = None;
             return;

@@ -1,4 +1,5 @@
-//! The worker as a machine: which connectors exist, what they should do, what they do, and what to do next.
+//! The worker as a machine: which connectors exist, what they should do, what they do, and what to
+//! do next.
 //!
 //! - `decide` reads only: it turns a command into records of the config topic, or refuses it.
 //! - `apply` is the only way in which those records change the machine, at start and later.
@@ -111,7 +112,8 @@ impl Machine {
                 if limits::CONNECTORS_MAX <= self.connectors.len() {
                     return Err(Refusal::new(409, "This worker has too many connectors"));
                 }
-                // The target first: a worker that reads the two must not start a connector that is to be stopped.
+                // The target first: a worker that reads the two must not start a connector that is
+                // to be stopped.
                 let target = Some(target);
                 Ok(vec![
                     ConfigRecord::TargetState { name: name.clone(), target },
@@ -262,7 +264,8 @@ impl Machine {
         }
     }
 
-    /// Starts what failed, or everything, again. `tasks` none is the connector with or without its tasks.
+    /// Starts what failed, or everything, again. `tasks` none is the connector with or without its
+    /// tasks.
     pub(crate) fn handle_restart(
         &mut self,
         name: &str,

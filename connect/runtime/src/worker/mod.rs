@@ -1,8 +1,8 @@
 //! The worker: the machine, and the shell that carries out what it says.
 //!
-//! One actor owns the writing side. Commands and events come in through queues; every one goes the same way: decide, append
-//! to the config topic, apply, reconcile, carry out effects. Readers look at the machine under a lock that is never held
-//! across a wait.
+//! One actor owns the writing side. Commands and events come in through queues; every one goes the
+//! same way: decide, append to the config topic, apply, reconcile, carry out effects. Readers look
+//! at the machine under a lock that is never held across a wait.
 
 pub(crate) mod connector;
 pub(crate) mod machine;
@@ -85,7 +85,8 @@ impl Shared {
 
 /// A running Connect worker with its REST API.
 ///
-/// Dropping it is like killing it: tasks end where they are and commit nothing. [`ConnectWorker::stop`] ends it in order.
+/// Dropping it is like killing it: tasks end where they are and commit nothing.
+/// [`ConnectWorker::stop`] ends it in order.
 pub struct ConnectWorker {
     rest_address: SocketAddr,
     shared: Arc<Shared>,
@@ -95,7 +96,8 @@ pub struct ConnectWorker {
 }
 
 impl ConnectWorker {
-    /// Creates the three topics where they are missing, restores connectors from them, and starts everything that should run.
+    /// Creates the three topics where they are missing, restores connectors from them, and starts
+    /// everything that should run.
     ///
     /// # Errors
     /// When a setting is wrong, the address is taken, or the broker does not answer.

@@ -1,4 +1,5 @@
-//! The worker's machine as scripts: what is told to it on the left, what it wants done on the right.
+//! The worker's machine as scripts: what is told to it on the left, what it wants done on the
+//! right.
 
 use std::collections::VecDeque;
 use std::time::Duration;
