@@ -95,7 +95,10 @@ impl ShardNode {
             self.refuse(origin, &peer, "it names no API or version that we know, or no header");
             return;
         };
-        self.metrics.request(api.key, frame.len());
+        // What another shard passes on was counted there.
+        if let Origin::Connection(_) = origin {
+            self.metrics.request(api.key, frame.len());
+        }
         let state = RequestState { origin, key: api.key, version, correlation_id };
         self.requests.insert(ticket, state);
         if api.place == Place::FirstShard && self.shard != ShardIndex::FIRST {

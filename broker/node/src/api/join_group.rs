@@ -1,7 +1,7 @@
 //! JoinGroup: key 11, versions 0-9.
 //!
-//! Behaviour: the group coordinator answers when the generation is complete, so the request may wait
-//! for the rebalance timeout of the group.
+//! Behaviour: the group coordinator answers when the generation is complete, so the request may
+//! wait for the rebalance timeout of the group.
 //!
 //! Version notes:
 //! - v1: rebalance timeout. v4: a member without an id is given one first (KIP-394).

@@ -1,7 +1,7 @@
 //! OffsetFetch: key 9, versions 1-10.
 //!
-//! Behaviour: committed offsets of groups. Who asks for stable ones is told UNSTABLE_OFFSET_COMMIT while
-//! a transaction has an offset pending.
+//! Behaviour: committed offsets of groups. Who asks for stable ones is told
+//! UNSTABLE_OFFSET_COMMIT while a transaction has an offset pending.
 //!
 //! Version notes:
 //! - v2: all topics of a group. v5: leader epoch. v6: flexible. v7: stable offsets (KIP-447).

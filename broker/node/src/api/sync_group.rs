@@ -1,6 +1,7 @@
 //! SyncGroup: key 14, versions 0-5.
 //!
-//! Behaviour: followers wait for the leader's assignment, which is in the log before anybody gets it.
+//! Behaviour: followers wait for the leader's assignment, which is in the log before anybody
+//! gets it.
 //!
 //! Version notes:
 //! - v3: static members (KIP-345). v4: flexible. v5: protocol type and name (KIP-559).

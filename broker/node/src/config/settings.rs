@@ -124,7 +124,7 @@ pub static SETTINGS: &[Setting] = &[
     Setting {
         key: "auto.create.topics.enable",
         kind: SettingKind::Boolean,
-        documentation: "Create a topic when a client asks for the metadata of one that is not there.",
+        documentation: "Create a topic when a client asks for one that is not there.",
         read: |config, value| {
             config.auto_create_topics = boolean(value)?;
             Ok(())
@@ -156,7 +156,7 @@ pub static SETTINGS: &[Setting] = &[
     Setting {
         key: "flush",
         kind: SettingKind::String,
-        documentation: "When acks=all is answered: commit = after a sync to disk, os = after the write.",
+        documentation: "When acks=all is answered: commit = after a sync, os = after the write.",
         read: |config, value| {
             config.flush = match value {
                 "commit" => FlushPolicy::Commit,

@@ -11,17 +11,16 @@
 //! - Views reach the shards before the answers that speak of them.
 //! - The leader epoch of the metadata log is the number of this run.
 
-use super::identity::{Identity, write_clean_shutdown};
+use super::identity::Identity;
 use super::{Seat, SeatThen, batch, load};
 use crate::api::{CoordinatorsWait, DeleteWait, MetadataWait, TopicsWait};
 use crate::ask::PartitionKey;
 use crate::cluster::{ClusterView, GROUP_TOPIC, METADATA_TOPIC, SCHEMA_TOPIC, TRANSACTION_TOPIC};
 use crate::config::{FlushPolicy, NodeConfig};
 use crate::effect::Effect;
-use crate::event::{CommandToken, ShardIndex};
+use crate::event::CommandToken;
 use crate::node::{NodeError, ShardNode};
 use crate::partition::{Partition, Then, open_log, sort_folders};
-use crate::shard_message::ShardMessage;
 use mainstem_coordinator::group::{GroupConfig, GroupCoordinator};
 use mainstem_coordinator::transaction::{TransactionConfig, TransactionCoordinator};
 use mainstem_metadata::config::FlushPolicy as TopicFlushPolicy;
@@ -282,88 +281,6 @@ impl ShardNode {
             }
             (ControllerThen::Nobody, _) => {}
             (then, reply) => unreachable!("{then:?} does not follow {reply:?}"),
-        }
-    }
-
-    fn publish(&mut self, now: Now, records: &[MetadataRecord]) {
-        let Some(mut view) = self.cluster.clone() else { return };
-        let image = Arc::make_mut(&mut view.image);
-        for record in records {
-            if let Err(error) = image.apply(record) {
-                self.halt(format!("a durable decision does not fit the published image: {error}"));
-                return;
-            }
-        }
-        view.offset = view.offset.plus(records.len() as i64);
-        if let Err(problem) = self.follow(now, view) {
-            self.halt(problem);
-        }
-    }
-
-    /// Takes a view over on shard zero and sends it to the others.
-    fn follow(&mut self, now: Now, view: ClusterView) -> Result<(), String> {
-        for shard in 1..self.shard_count {
-            let message = ShardMessage::Cluster(view.clone());
-            self.effects.push_back(Effect::ToShard { shard: ShardIndex(shard), message });
-        }
-        self.take_over(now, view)
-    }
-
-    /// A view of shard zero arrived.
-    pub(crate) fn handle_view(&mut self, now: Now, view: ClusterView) {
-        if let Err(problem) = self.take_over(now, view) {
-            self.halt(problem);
-        }
-    }
-
-    fn take_over(&mut self, now: Now, view: ClusterView) -> Result<(), String> {
-        let old = self.cluster.take();
-        let old = old.as_ref().map(|old| &*old.image);
-        let opened = self.follow_view(now, old, &view).map_err(|error| error.to_string())?;
-        let gone: Vec<Arc<str>> = old
-            .into_iter()
-            .flat_map(Image::topics)
-            .filter(|topic| view.image.topic_by_id(topic.id).is_none())
-            .map(|topic| Arc::clone(&topic.name))
-            .collect();
-        self.cluster = Some(view);
-        for key in opened {
-            self.load_internal(now, &key)?;
-        }
-        if let Some(seat) = self.seat.as_mut()
-            && !gone.is_empty()
-        {
-            let names: Vec<&str> = gone.iter().map(|name| &**name).collect();
-            seat.groups.handle_topics_deleted(&names);
-        }
-        self.unpark(now);
-        Ok(())
-    }
-
-    /// Reads a partition of an internal topic into its machine.
-    pub(super) fn load_internal(&mut self, now: Now, key: &PartitionKey) -> Result<(), String> {
-        let Some(seat) = self.seat.as_mut() else { return Ok(()) };
-        let Some(partition) = self.partitions.get(key) else { return Ok(()) };
-        let (log, index, epoch) = (&partition.log, key.partition, partition.leader_epoch);
-        let loaded = match &*partition.topic {
-            GROUP_TOPIC => load::load_groups(&mut seat.groups, log, index, epoch, now),
-            TRANSACTION_TOPIC => {
-                load::load_transactions(&mut seat.transactions, log, index, epoch, now)
-            }
-            SCHEMA_TOPIC => load::load_registry(&mut seat.registry, log),
-            _ => Ok(()),
-        };
-        loaded.map_err(|problem| format!("load {}-{index}: {problem}", partition.topic))
-    }
-
-    /// Closes everything and leaves proof of it.
-    pub(crate) fn close_partitions(&mut self, _: Now) {
-        let folders = self.close_logs();
-        let Some(run) = self.cluster.as_ref().map(|view| view.run) else { return };
-        let dir = &self.config.log_dir;
-        // Without the proof the next start verifies more; nothing is lost.
-        if let Err(error) = write_clean_shutdown(&*self.disk, dir, self.shard, run, &folders) {
-            tracing::warn!(%error, "write down the clean shutdown");
         }
     }
 

@@ -8,9 +8,9 @@
 //! - What a machine promises leaves when the high watermark has passed the records behind it.
 //! - Machines are resumed from a queue, never from within a call to them.
 //!
-//! The rooms: `identity` is the log directory's own identity, `controller` decides metadata and
-//! publishes it, `coordinators` drives groups and transactions, `markers` ends transactions on
-//! their partitions, `load` reads logs back, `registry` hosts the schemas.
+//! The rooms: `identity` is the log directory's own identity, `controller` decides metadata,
+//! `view` brings it to all shards, `load` reads logs back, `coordinators` drives groups and
+//! transactions, `markers` ends transactions on their partitions, `registry` hosts the schemas.
 
 mod controller;
 mod coordinators;
@@ -18,6 +18,7 @@ mod identity;
 mod load;
 mod markers;
 mod registry;
+mod view;
 
 pub(crate) use controller::ControllerThen;
 pub(crate) use coordinators::context;

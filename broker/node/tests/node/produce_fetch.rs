@@ -39,11 +39,11 @@ produce __consumer_offsets-0 a
 fn what_cannot_be_stored_leaves_nothing() {
     check(
         r"
-topic t 1 max.message.bytes=200
+topic t 1 max.message.bytes=90
   t NONE
 produce t-0 a corrupt
   CORRUPT_MESSAGE
-produce t-0 aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
+produce t-0 aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
   MESSAGE_TOO_LARGE
 fetch t-0@0
   t-0 hw=0 []
