@@ -15,6 +15,8 @@ pub struct GroupConfig {
     pub session_timeout_max: Duration,
     /// Members in one group; `group.max.size`. Kafka has no limit by default; we do.
     pub group_size_max: usize,
+    /// Groups that have or had members; beyond it new ones are refused.
+    pub groups_max: usize,
     /// Bytes of the text a client may store beside an offset; `offset.metadata.max.bytes`.
     pub offset_metadata_bytes_max: usize,
     /// How long offsets outlive their group's last member; `offsets.retention.minutes`.
@@ -35,6 +37,7 @@ impl Default for GroupConfig {
             session_timeout_min: Duration::from_secs(6),
             session_timeout_max: Duration::from_secs(1_800),
             group_size_max: 10_000,
+            groups_max: 100_000,
             offset_metadata_bytes_max: 4_096,
             offsets_retention: Duration::from_secs(7 * 24 * 3_600),
             offsets_retention_check_interval: Duration::from_secs(600),

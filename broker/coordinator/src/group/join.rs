@@ -73,6 +73,9 @@ impl GroupCoordinator {
             if !is_unknown {
                 return self.refuse_join(attempt, ErrorCode::UNKNOWN_MEMBER_ID);
             }
+            if self.config.groups_max <= self.groups.len() {
+                return self.refuse_join(attempt, ErrorCode::COORDINATOR_NOT_AVAILABLE);
+            }
             let group = Group::new(Arc::clone(&group_id), attempt.now.wall_ms);
             self.groups.insert(Arc::clone(&group_id), group);
         }
@@ -118,6 +121,9 @@ impl GroupCoordinator {
         let member_id_required = 4 <= attempt.context.api_version;
         if !member_id_required {
             return self.add_member(attempt, group_id, id);
+        }
+        if self.config.group_size_max <= group.pending_members.len() {
+            return self.refuse_join(attempt, ErrorCode::GROUP_MAX_SIZE_REACHED);
         }
         group.pending_members.insert(Arc::clone(&id));
         let timer = GroupTimer::PendingMember(Arc::clone(group_id), Arc::clone(&id));

@@ -2,7 +2,7 @@
 //!
 //! | command | meaning |
 //! |---|---|
-//! | `config delay=3000 size=2 retention=..` | a new coordinator, times in ms |
+//! | `config delay=3000 size=2 groups=2 retention=..` | a new coordinator, times in ms |
 //! | `join A group=g v=9 session=10000 protocols=range:m` | `member=$A`, `instance=i` optional |
 //! | `sync A group=g gen=1 member=$A assign=$A:x,$B:y` | v5 wants `type= protocol=` |
 //! | `heartbeat A`, `leave A member=$A` / `instance=i` / `members=$A,$B` | |
@@ -129,6 +129,7 @@ impl World {
         self.config.offsets_retention_check_interval =
             ms("check", self.config.offsets_retention_check_interval);
         self.config.group_size_max = command.number("size", self.config.group_size_max);
+        self.config.groups_max = command.number("groups", self.config.groups_max);
         self.machine = GroupCoordinator::new(self.config.clone(), 1);
         self.load();
     }
