@@ -65,8 +65,8 @@ impl Cluster {
             drained: BTreeMap::new(),
             schemas: Vec::new(),
         };
-        for (_, need) in application.topology.schema_needs(&application.application_id) {
-            cluster.register(Some(need.schema));
+        for user in application.topology.schema_uses(&application.application_id) {
+            cluster.register(Some(user.need.schema));
         }
         for task in application.tasks() {
             cluster.open(task);

@@ -40,7 +40,7 @@ impl Builder {
     pub fn stream<K: Item, V: Item>(&self, topic: impl Into<Consumed<K, V>>) -> Stream<K, V> {
         let consumed = topic.into();
         let (keys, values) = (consumed.keys.clone(), consumed.values.clone());
-        let node = self.graph.borrow_mut().source(consumed, false);
+        let node = self.graph.borrow_mut().source(consumed);
         Stream::new(self.graph.clone(), node, Some(keys), Some(values))
     }
 
@@ -60,7 +60,7 @@ impl Builder {
             is_bounded: consumed.is_bounded,
         };
         let mut graph = self.graph.borrow_mut();
-        let source = graph.source(rows, true);
+        let source = graph.source(rows);
         let store = graph.key_value_store(store.into(), keys.clone());
         let name = graph.name("table");
         let id = store.id;
@@ -91,16 +91,11 @@ impl Builder {
 }
 
 impl Graph {
-    pub(super) fn source<K: Item, V: Item>(
-        &mut self,
-        consumed: Consumed<K, V>,
-        is_table: bool,
-    ) -> NodeId {
+    pub(super) fn source<K: Item, V: Item>(&mut self, consumed: Consumed<K, V>) -> NodeId {
         let spec = SourceSpec {
             topic: TopicName::External(consumed.topic),
             reset: consumed.reset,
             is_bounded: consumed.is_bounded,
-            is_table,
             partitions: None,
         };
         self.source_of(spec, consumed.keys, consumed.values)

@@ -137,13 +137,7 @@ impl<K: Item, V: Item> Stream<K, V> {
         let Repartitioned { name, keys, values, partitions } = through.into();
         let topic = TopicName::Repartition(name);
         self.sink(topic.clone(), keys.clone(), values.clone());
-        let spec = SourceSpec {
-            topic,
-            reset: Reset::Earliest,
-            is_bounded: false,
-            is_table: false,
-            partitions,
-        };
+        let spec = SourceSpec { topic, reset: Reset::Earliest, is_bounded: false, partitions };
         let node = self.graph.borrow_mut().source_of(spec, keys.clone(), values.clone());
         Stream::new(self.graph.clone(), node, Some(keys), Some(values))
     }

@@ -49,6 +49,7 @@ const ENDED_LOOK_INTERVAL: Duration = Duration::from_millis(500);
 /// What the workers of an application share.
 struct Shared {
     config: Config,
+    admin: Admin,
     application: Arc<Application>,
     backends: Backends,
     directory: StateDirectory,
@@ -93,6 +94,7 @@ impl App {
         let backends = Backends { disk, memory: Arc::new(MemoryBackend::default()) };
         let shared = Arc::new(Shared {
             config,
+            admin,
             application,
             backends,
             directory,
@@ -154,7 +156,7 @@ impl App {
                 return Err(StreamsError::Client { context: "run".to_owned(), reason });
             }
             let own: BTreeSet<TaskId> = self.shared.ended.lock().clone();
-            if own == tasks || (!own.is_empty() && self.is_ended_elsewhere(&tasks, &own).await) {
+            if own == tasks || self.is_ended_elsewhere(&tasks, &own).await {
                 return Ok(());
             }
             let _ = tokio::time::timeout(ENDED_LOOK_INTERVAL, changed).await;
@@ -172,11 +174,8 @@ impl App {
 
     /// True if the tasks that are not ours say in their committed offsets that they have ended.
     async fn is_ended_elsewhere(&self, tasks: &BTreeSet<TaskId>, own: &BTreeSet<TaskId>) -> bool {
-        let config = &self.shared.config;
-        let Ok(admin) = Admin::connect(AdminConfig::new(config.bootstrap.clone())).await else {
-            return false;
-        };
-        let Ok(offsets) = admin.group_offsets(&config.application_id).await else {
+        let shared = &self.shared;
+        let Ok(offsets) = shared.admin.group_offsets(&shared.config.application_id).await else {
             return false;
         };
         let ended = offsets.iter().filter(|(_, committed)| {

@@ -1,8 +1,8 @@
 //! Schemas: the registry on behalf of the codecs, which do no input or output themselves.
 //!
-//! Every codec with a schema is registered under the subject of each topic where it is used
+//! Every codec with a schema is registered under the subject of each topic that it writes
 //! (`<topic>-key`, `<topic>-value`; a store's codecs under its changelog) before any task runs.
-//! What writers have used besides is fetched before their records reach a task.
+//! What other writers have used is fetched before their records reach a task.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +15,7 @@ use super::Config;
 use crate::codec::{SchemaId, SchemaUse};
 use crate::error::StreamsError;
 use crate::task::Application;
+use crate::topology::SchemaUseAt;
 
 /// How long a registry that does not answer is asked again.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -39,8 +40,8 @@ pub(super) async fn register(
     application: &Application,
     config: &Config,
 ) -> Result<Option<Registry>, StreamsError> {
-    let needs = application.topology.schema_needs(&application.application_id);
-    if needs.is_empty() {
+    let wanted = application.topology.schema_uses(&application.application_id);
+    if wanted.is_empty() {
         return Ok(None);
     }
     let Some(url) = &config.schema_registry else {
@@ -49,11 +50,13 @@ pub(super) async fn register(
     };
     let client = RegistryClient::new(url);
     let mut uses = Vec::new();
-    for (topic, need) in needs {
-        let subject = format!("{topic}-{}", if need.is_key { "key" } else { "value" });
-        let text = SchemaText::avro(&need.schema.definition());
-        let id = patiently(&subject, || client.register(&subject, &text)).await?;
-        need.schema.registered(SchemaId(id.0));
+    for SchemaUseAt { topic, is_written, need } in wanted {
+        if is_written {
+            let subject = format!("{topic}-{}", if need.is_key { "key" } else { "value" });
+            let text = SchemaText::avro(need.schema.definition());
+            let id = patiently(&subject, || client.register(&subject, &text)).await?;
+            need.schema.registered(SchemaId(id.0));
+        }
         uses.push(Use { topic, is_key: need.is_key, schema: need.schema });
     }
     Ok(Some(Registry { client, uses }))

@@ -53,8 +53,6 @@ pub(crate) struct SourceSpec {
     pub(crate) reset: Reset,
     /// True: other inputs of the task wait until this one has ended.
     pub(crate) is_bounded: bool,
-    /// True: a table's rows; they take no part in watermarks.
-    pub(crate) is_table: bool,
     /// A partition count that the program insists on, for repartition topics.
     pub(crate) partitions: Option<i32>,
 }

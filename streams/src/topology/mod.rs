@@ -41,6 +41,15 @@ pub struct InternalTopic {
     pub kind: InternalKind,
 }
 
+/// A codec with a schema at a topic.
+pub(crate) struct SchemaUseAt {
+    pub(crate) topic: String,
+    /// True where the application writes: there it registers its schema. The subjects of topics
+    /// that it only reads belong to their writers.
+    pub(crate) is_written: bool,
+    pub(crate) need: SchemaNeed,
+}
+
 /// What an internal topic is for, which decides how it is cleaned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum InternalKind {
@@ -84,22 +93,29 @@ impl Topology {
         topics
     }
 
-    /// The codecs that need a schema registry, each with the topic whose subject they use.
-    pub(crate) fn schema_needs(&self, application_id: &str) -> Vec<(String, SchemaNeed)> {
-        let mut needs = Vec::new();
+    /// The codecs that need a schema registry, each with the topic it is used at.
+    pub(crate) fn schema_uses(&self, application_id: &str) -> Vec<SchemaUseAt> {
+        let mut uses = Vec::new();
+        let mut add = |topic: String, is_written, needs: &[SchemaNeed]| {
+            uses.extend(needs.iter().map(|need| {
+                let (topic, need) = (topic.clone(), need.clone());
+                SchemaUseAt { topic, is_written, need }
+            }));
+        };
         for node in &self.graph.nodes {
-            let topic = match &node.role {
-                Role::Source(source) => source.topic.resolve(application_id),
-                Role::Sink(sink) => sink.topic.resolve(application_id),
-                Role::Processor => continue,
-            };
-            needs.extend(node.schemas.iter().map(|need| (topic.clone(), need.clone())));
+            match &node.role {
+                Role::Source(source) => {
+                    let is_own = source.topic.external().is_none();
+                    add(source.topic.resolve(application_id), is_own, &node.schemas);
+                }
+                Role::Sink(sink) => add(sink.topic.resolve(application_id), true, &node.schemas),
+                Role::Processor => {}
+            }
         }
         for store in &self.graph.stores {
-            let topic = store.changelog(application_id);
-            needs.extend(store.schemas.iter().map(|need| (topic.clone(), need.clone())));
+            add(store.changelog(application_id), true, &store.schemas);
         }
-        needs
+        uses
     }
 
     /// The sub-topology that writes the repartition topic, by position.
