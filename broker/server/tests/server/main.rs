@@ -5,4 +5,5 @@ mod hostile;
 mod metrics;
 mod registry;
 mod restart;
+mod versions;
 mod web;
