@@ -30,10 +30,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use mainstem_streams::codec::{Avro, CodecOf};
-use mainstem_streams::{
-    App, Builder, Config, Consumed, Data, Produced, StreamsError, Tumbling, Windowed, data,
-};
+use mainstem_streams::{App, Builder, Config, Consumed, StreamsError, Tumbling, Windowed, data};
 use serde::{Deserialize, Serialize};
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
@@ -132,11 +129,6 @@ impl Delays {
     }
 }
 
-/// Keys as the source connector writes them: Avro strings.
-fn carrier() -> CodecOf<String> {
-    Arc::new(Avro::of(r#""string""#))
-}
-
 /// What the program counts as it goes.
 #[derive(Clone, Default)]
 struct Progress {
@@ -145,12 +137,11 @@ struct Progress {
 }
 
 fn topology(builder: &Builder, grace: Duration, progress: &Progress) {
-    let airlines: Consumed<String, Airline> =
-        Consumed::with("airlines", carrier(), Airline::codec()).bounded();
-    let airlines = builder.table(airlines, "airlines");
+    let airlines: Consumed<String, Airline> = "airlines".into();
+    let airlines = builder.table(airlines.bounded(), "airlines");
     let (flights, results) = (progress.flights.clone(), progress.results.clone());
     builder
-        .stream::<String, Flight>(Consumed::with("flights", carrier(), Flight::codec()))
+        .stream::<String, Flight>("flights")
         .peek(move |_, _| drop(flights.fetch_add(1, Ordering::Relaxed)))
         .join_table(&airlines, |_, flight, airline| Departure {
             airline: airline.name.clone(),
@@ -167,7 +158,7 @@ fn topology(builder: &Builder, grace: Duration, progress: &Progress) {
             (window.key, delays)
         })
         .peek(move |_, _| drop(results.fetch_add(1, Ordering::Relaxed)))
-        .to(Produced::with("delays-by-airline-day", String::codec(), Delays::codec()));
+        .to("delays-by-airline-day");
 }
 
 /// The UTC date of a time in milliseconds, as `2013-01-31`.
@@ -281,13 +272,8 @@ mod tests {
         topology(&builder, Duration::from_secs(3600), &Progress::default());
         let topology = builder.build().expect("a good topology");
         let driver = TestDriver::with_partitions(topology, &[("flights", 2), ("airlines", 2)]);
-        let flights =
-            driver.input::<String, Flight>(Produced::with("flights", carrier(), Flight::codec()));
-        let airlines = driver.input::<String, Airline>(Produced::with(
-            "airlines",
-            carrier(),
-            Airline::codec(),
-        ));
+        let flights = driver.input::<String, Flight>("flights");
+        let airlines = driver.input::<String, Airline>("airlines");
         let (new_year, hour) = (1_356_998_400_000, 3_600_000);
         let flight = |dep_time, dep_delay| Flight { dep_time, dep_delay };
         flights.send("UA".to_owned(), flight(Some(517), Some(2)), new_year + 10 * hour);
