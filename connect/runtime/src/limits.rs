@@ -44,6 +44,10 @@ pub(crate) const TRANSACTION_RECORDS_MAX: usize = 50_000;
 /// Records handed to a sink in one `put`.
 pub(crate) const PUT_RECORDS_MAX: usize = 4_000;
 
+/// After this time without a heartbeat a sink's partitions go to a new task. A worker that was killed
+/// is back within a second and then waits for just this; brokers allow no less than 6 seconds.
+pub(crate) const SINK_SESSION_TIMEOUT: Duration = Duration::from_secs(6);
+
 /// Largest component file.
 pub(crate) const PLUGIN_BYTES_MAX: u64 = 64 * 1024 * 1024;
 pub(crate) const PLUGINS_MAX: usize = 1_000;

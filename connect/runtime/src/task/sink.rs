@@ -78,6 +78,8 @@ async fn open_consumer(context: &TaskContext) -> Result<Consumer, TaskError> {
     config.auto_offset_reset = AutoOffsetReset::Earliest;
     config.auto_commit = None;
     config.max_poll_records = limits::PUT_RECORDS_MAX;
+    config.session_timeout = limits::SINK_SESSION_TIMEOUT;
+    config.heartbeat_interval = limits::SINK_SESSION_TIMEOUT / 4;
     let failed = |error| TaskError::from_client("open the consumer", &error);
     let consumer = Consumer::connect(config).await.map_err(failed)?;
     let topics: Vec<&str> =
