@@ -9,6 +9,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -208,7 +209,18 @@ def csv_rows(path):
     return max(0, len(path.read_text().splitlines()) - 1) if path.exists() else 0
 
 
+def refuse_taken_ports():
+    for address in (KAFKA, REGISTRY, CONNECT, ADMIN):
+        host, port = address.split(":")
+        try:
+            socket.create_connection((host, int(port)), timeout=1).close()
+        except OSError:
+            continue
+        raise Failed(f"{address} is taken: is another `mainstem serve` running? The demo needs its ports.")
+
+
 def run(options):
+    refuse_taken_ports()
     work, binaries = options.work, options.binaries
     shutil.rmtree(work, ignore_errors=True)
     (work / "out").mkdir(parents=True)
@@ -224,7 +236,8 @@ def run(options):
             tool(binaries, "topic", "create", topic, "--partitions", str(PARTITIONS))
 
         say("2. Deploy the WebAssembly source connector for airlines, then for flights")
-        common = {"connector.class": "file-source", "tasks.max": "1", "end.of.stream": "true", "null.text": "NA"}
+        common = {"connector.class": "file-source", "tasks.max": "1", "end.of.stream": "true", "null.text": "NA",
+                  "value.converter": "avro"}
         rows, _ = load("airlines", {
             **common, "path": str(airlines), "topic": "airlines", "columns": "carrier:string,name:string",
             "key.column": "carrier",
@@ -248,6 +261,7 @@ def run(options):
         say("5. Deploy the WebAssembly sink connector, which writes committed results to a CSV file")
         deploy("delays-csv", {
             "connector.class": "file-sink", "tasks.max": "1", "topics": RESULTS, "path": str(result),
+            "value.converter": "avro",
             "columns": "airline,day,flights,cancelled,delay_sum_min,delay_mean_min,delay_max_min",
         })
         line = streams.wait_until("work under way", lambda line: line["event"] == "processed")

@@ -39,7 +39,7 @@ impl Listing {
 
     fn to_table(&self) -> Table {
         let mut table = Table::new();
-        table.load_preset(presets::NOTHING);
+        table.load_style(presets::NOTHING);
         table.set_header(self.head.iter().map(|name| name.replace('_', " ").to_uppercase()));
         for row in &self.rows {
             table.add_row(row.iter().map(cell));

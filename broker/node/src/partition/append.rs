@@ -133,7 +133,11 @@ impl ShardNode {
                 self.tell(asker, Told::Marked { key: *key, error });
                 continue;
             };
-            partition.invalidate_verification(ask.producer_id);
+            partition.invalidate_verification(
+                ask.producer_id,
+                ask.producer_epoch,
+                ask.transaction_version,
+            );
             let appended = append_marker(now, partition, ask);
             // A marker whose transaction has already ended here was written before: the
             // coordinator drives an end again after a restart.

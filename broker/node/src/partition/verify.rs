@@ -80,8 +80,22 @@ fn writer(batch: &[u8]) -> Option<Writer> {
 
 impl Partition {
     /// The producer's transaction ends here: what was asked about it is void.
-    pub(super) fn invalidate_verification(&mut self, producer_id: ProducerId) {
-        if let Some(verifying) = self.verifying.get_mut(&producer_id) {
+    ///
+    /// A marker of version 2 carries the epoch after its transaction's, which is that of the next
+    /// one: a question of the next transaction, asked before this marker arrived, stays open.
+    pub(super) fn invalidate_verification(
+        &mut self,
+        producer_id: ProducerId,
+        marker_epoch: ProducerEpoch,
+        transaction_version: i16,
+    ) {
+        let ended = |epoch: ProducerEpoch| match transaction_version {
+            2.. => epoch < marker_epoch,
+            _ => epoch <= marker_epoch,
+        };
+        if let Some(verifying) = self.verifying.get_mut(&producer_id)
+            && ended(verifying.producer_epoch)
+        {
             match &mut verifying.question {
                 Some(question) => question.invalidated = true,
                 None => {
