@@ -132,6 +132,6 @@ mod tests {
         }
         assert_eq!(rows, ["a,b", "\"c\nd\",e", ""]);
         assert_eq!(row, b"last");
-        assert_eq!(input.position(), 19);
+        assert_eq!(input.position(), 18);
     }
 }
