@@ -124,7 +124,10 @@ pub(crate) async fn resume_and_reset(bootstrap: &str) {
     assert_eq!(found[&partition].map(|found| found.offset), Some(0));
     let found = second.offsets_for_times(&times[1..]).await.expect("offsets for times");
     assert_eq!(found[&partition], None);
-    assert_eq!(second.end_offsets(std::slice::from_ref(&partition)).await.expect("ends")[&partition], 100);
+    assert_eq!(
+        second.end_offsets(std::slice::from_ref(&partition)).await.expect("ends")[&partition],
+        100
+    );
 
     // An offset that does not exist: by policy.
     second.seek(&partition, 5_000).expect("seek");

@@ -56,7 +56,11 @@ pub(crate) fn partitions(topic: &str, count: i32) -> Vec<TopicPartition> {
 }
 
 /// Everything that is in the topic now.
-pub(crate) async fn read_all(config: ConsumerConfig, topic: &str, count: i32) -> Vec<ConsumerRecord> {
+pub(crate) async fn read_all(
+    config: ConsumerConfig,
+    topic: &str,
+    count: i32,
+) -> Vec<ConsumerRecord> {
     let consumer = Consumer::connect(config).await.expect("connect a consumer");
     let partitions = partitions(topic, count);
     consumer.assign(&partitions).expect("assign");

@@ -8,19 +8,20 @@ use mainstem_client::{Compression, Header, ProducerConfig, ProducerRecord};
 use super::{partitions, producer, read_all, reader, topic};
 
 const RECORDS: usize = 100_000;
-/// Far ahead, so that no retention takes the records away while they are looked at.
-const TIME_MS: i64 = 1_900_000_000_000;
 const PARTITIONS: i32 = 4;
 
 /// A hundred thousand records in order per partition, at the offsets that were promised.
 pub(crate) async fn round_trip(bootstrap: &str, compression: Compression) {
     let name = topic(bootstrap, "round-trip", PARTITIONS).await;
     let producer = producer(ProducerConfig::new(bootstrap).compression(compression)).await;
+    // Recent, so that no retention takes the records away while they are looked at.
+    let since = std::time::SystemTime::UNIX_EPOCH.elapsed().expect("the clock is past 1970");
+    let begin_ms = since.as_millis() as i64 - 2 * RECORDS as i64;
     let mut deliveries = Vec::with_capacity(RECORDS);
     for number in 0..RECORDS {
         let record = ProducerRecord::new(name.as_str(), format!("value of record {number:>60}"))
             .key(format!("key-{}", number % 100))
-            .timestamp_ms(TIME_MS + number as i64);
+            .timestamp_ms(begin_ms + number as i64);
         deliveries.push(producer.send(record).await.expect("send"));
     }
     producer.flush().await.expect("flush");
@@ -41,7 +42,7 @@ pub(crate) async fn round_trip(bootstrap: &str, compression: Compression) {
             Some(format!("value of record {number:>60}").as_bytes())
         );
         assert_eq!(record.key.as_deref(), Some(format!("key-{}", number % 100).as_bytes()));
-        assert_eq!(record.timestamp_ms, TIME_MS + number as i64);
+        assert_eq!(record.timestamp_ms, begin_ms + number as i64);
         let before = last.insert(record.partition, record.offset).unwrap_or(-1);
         assert_eq!(record.offset, before + 1, "in order, without gaps");
     }

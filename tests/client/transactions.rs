@@ -113,7 +113,8 @@ pub(crate) async fn offsets_in_a_transaction(bootstrap: &str) {
         } else {
             txn.abort_transaction().await.expect("abort");
         }
-        let committed = consumer.committed(std::slice::from_ref(&partition)).await.expect("committed");
+        let committed =
+            consumer.committed(std::slice::from_ref(&partition)).await.expect("committed");
         assert_eq!(committed[&partition].offset, 5);
         assert_eq!(committed[&partition].metadata, "stream time 5");
     }

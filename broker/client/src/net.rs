@@ -29,6 +29,9 @@ use crate::limits::{FRAME_BYTES_MAX, NET_EVENTS_MAX, REQUESTS_IN_FLIGHT_MAX};
 /// Timers are not finer than this; it also keeps a machine that is late from spinning.
 const SLEEP_MIN: Duration = Duration::from_millis(1);
 
+/// How long a closed connection may take to write what was handed to it.
+const CLOSE_LINGER: Duration = Duration::from_secs(1);
+
 /// First size of a connection's read buffer.
 const READ_BUFFER_BYTES: usize = 64 * 1024;
 
@@ -181,8 +184,15 @@ fn carry_out(
             }
         }
         NetEffect::Close(id) => {
-            if let Some(connection) = connections.remove(&id) {
-                connection.task.abort();
+            if let Some(Connection { outgoing, task }) = connections.remove(&id) {
+                // The end of the queue ends the task, after what is in it was written.
+                drop(outgoing);
+                if !task.is_finished() {
+                    tokio::spawn(async move {
+                        tokio::time::sleep(CLOSE_LINGER).await;
+                        task.abort();
+                    });
+                }
             }
         }
     }

@@ -177,6 +177,7 @@ impl Membership {
         }
         self.generation = -1;
         self.member_id.clear();
+        self.leave_busy = true;
         let timeout = self.config.request_timeout;
         wire.send(now, route, &request, i16::MAX, timeout, Tag::Group(Ask::Leave));
     }
@@ -198,8 +199,11 @@ impl Membership {
             }
             Ask::Heartbeat => self.heartbeat_busy = false,
             Ask::Join | Ask::Sync => self.busy = false,
-            // Nothing depends on it: the session would end by itself.
-            Ask::Leave => return,
+            // Nothing depends on the answer: the session would end by itself.
+            Ask::Leave => {
+                self.leave_busy = false;
+                return;
+            }
         }
         let answer = match result {
             Ok(answer) => answer,

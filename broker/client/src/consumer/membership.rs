@@ -79,6 +79,8 @@ pub(crate) struct Membership {
     pub(super) heartbeat_busy: bool,
     pub(super) heartbeat_at: Instant,
     pub(super) leaving: Option<String>,
+    /// The farewell is on its way.
+    pub(super) leave_busy: bool,
     pub(super) last_poll: Instant,
     pub(super) backoff: Backoff,
     /// For the next poll to report.
@@ -108,6 +110,7 @@ impl Membership {
             heartbeat_busy: false,
             heartbeat_at: Instant(0),
             leaving: None,
+            leave_busy: false,
             last_poll: Instant(0),
             backoff: Backoff::new(RETRY_BACKOFF, RETRY_BACKOFF_MAX),
             failure: None,
@@ -225,7 +228,7 @@ impl Membership {
     }
 
     pub(crate) fn has_left(&self) -> bool {
-        self.phase == Phase::Out && self.leaving.is_none()
+        self.phase == Phase::Out && self.leaving.is_none() && !self.leave_busy
     }
 
     /// A caller that does not poll holds up partitions that others could process.
@@ -271,8 +274,10 @@ impl Membership {
         if !self.heartbeats() {
             return own;
         }
-        let next = (!self.heartbeat_busy).then_some(self.heartbeat_at);
-        let stale = self.last_poll.plus(self.config.rebalance_timeout);
-        earlier(own, earlier(next, Some(stale)))
+        // What is due already waits for the coordinator, not for time.
+        let ahead = |at: &Instant| now.instant < *at;
+        let next = (!self.heartbeat_busy).then_some(self.heartbeat_at).filter(ahead);
+        let stale = Some(self.last_poll.plus(self.config.rebalance_timeout)).filter(ahead);
+        earlier(own, earlier(next, stale))
     }
 }

@@ -14,6 +14,8 @@ pub(crate) mod versions;
 pub(crate) mod wire;
 
 #[cfg(test)]
+pub(crate) mod script;
+#[cfg(test)]
 mod tests;
 
 pub(crate) use metadata::Metadata;

@@ -203,7 +203,7 @@ impl<T> Link<T> {
 
     fn deadline(&self, now: Instant) -> Option<Instant> {
         match self.state {
-            State::Idle if self.wanted => Some(self.backoff.deadline(now).unwrap_or(now)),
+            State::Idle if self.wanted => self.backoff.deadline(now),
             State::Idle => None,
             State::Connecting { deadline, .. } | State::Negotiating { deadline, .. } => {
                 Some(deadline)

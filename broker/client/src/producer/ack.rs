@@ -54,14 +54,6 @@ impl BatchAck {
             wakers.into_iter().for_each(Waker::wake);
         }
     }
-
-    #[cfg(test)]
-    pub(crate) fn result(&self) -> Option<Result<Acknowledged>> {
-        match &*self.state.lock() {
-            State::Waiting(_) => None,
-            State::Done(result) => Some(result.clone()),
-        }
-    }
 }
 
 /// The coming answer to one record. It may be dropped: the record is sent all the same.
