@@ -9,7 +9,7 @@ use std::path::PathBuf;
 /// A stream-processing platform: Kafka-compatible broker, schema registry, Connect, and their tools.
 #[derive(Parser)]
 #[command(name = "mainstem", version, about, propagate_version = true)]
-pub struct Arguments {
+pub(crate) struct Arguments {
     /// Print one JSON document instead of a table
     #[arg(long, global = true)]
     pub json: bool,
@@ -18,7 +18,7 @@ pub struct Arguments {
 }
 
 #[derive(Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Run the platform: broker, schema registry and Connect in one process
     Serve(Box<ServeArguments>),
     /// Create, list, describe and delete topics
@@ -43,14 +43,14 @@ pub enum Command {
 
 /// Where the Kafka cluster is.
 #[derive(Args, Clone)]
-pub struct Cluster {
+pub(crate) struct Cluster {
     /// Brokers to begin with, host:port, separated by commas
     #[arg(long, short = 'b', env = "MAINSTEM_BOOTSTRAP", default_value = "127.0.0.1:9092")]
     pub bootstrap: String,
 }
 
 #[derive(Args)]
-pub struct ServeArguments {
+pub(crate) struct ServeArguments {
     /// Configuration file (TOML); flags and MAINSTEM_* variables win over it
     #[arg(long, env = "MAINSTEM_CONFIG")]
     pub config: Option<PathBuf>,
@@ -87,7 +87,7 @@ pub struct ServeArguments {
 }
 
 #[derive(Clone, Copy, ValueEnum)]
-pub enum Flush {
+pub(crate) enum Flush {
     /// A record is on the disk before it is acknowledged or visible
     Commit,
     /// A record is in the page cache; a power cut may lose it
@@ -95,7 +95,7 @@ pub enum Flush {
 }
 
 #[derive(Subcommand)]
-pub enum TopicCommand {
+pub(crate) enum TopicCommand {
     /// Create a topic
     Create {
         name: String,
@@ -135,7 +135,7 @@ pub enum TopicCommand {
 }
 
 #[derive(Args)]
-pub struct ProduceArguments {
+pub(crate) struct ProduceArguments {
     pub topic: String,
     /// Text between key and value; without it, lines are values
     #[arg(long, short = 'K')]
@@ -154,7 +154,7 @@ pub struct ProduceArguments {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Codec {
+pub(crate) enum Codec {
     None,
     Gzip,
     Snappy,
@@ -163,7 +163,7 @@ pub enum Codec {
 }
 
 #[derive(Args)]
-pub struct ConsumeArguments {
+pub(crate) struct ConsumeArguments {
     pub topic: String,
     /// Read as a member of this group, continue where it stands and commit
     #[arg(long, short = 'g')]
@@ -188,13 +188,13 @@ pub struct ConsumeArguments {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum From {
+pub(crate) enum From {
     Beginning,
     End,
 }
 
 #[derive(Subcommand)]
-pub enum GroupCommand {
+pub(crate) enum GroupCommand {
     /// List groups with their states
     List {
         #[command(flatten)]
@@ -210,14 +210,14 @@ pub enum GroupCommand {
 
 /// Where the schema registry is.
 #[derive(Args, Clone)]
-pub struct Registry {
+pub(crate) struct Registry {
     /// Address of the schema registry
     #[arg(long, env = "MAINSTEM_REGISTRY", default_value = "http://127.0.0.1:8081")]
     pub registry: String,
 }
 
 #[derive(Subcommand)]
-pub enum SchemaCommand {
+pub(crate) enum SchemaCommand {
     /// List subjects
     Subjects {
         #[command(flatten)]
@@ -267,14 +267,14 @@ pub enum SchemaCommand {
 
 /// Where Connect is.
 #[derive(Args, Clone)]
-pub struct Connect {
+pub(crate) struct Connect {
     /// Address of Connect's REST API
     #[arg(long, env = "MAINSTEM_CONNECT", default_value = "http://127.0.0.1:8083")]
     pub connect: String,
 }
 
 #[derive(Subcommand)]
-pub enum ConnectorCommand {
+pub(crate) enum ConnectorCommand {
     /// List connectors and their states
     List {
         #[command(flatten)]

@@ -12,7 +12,7 @@ use crate::http::{call, segment};
 use crate::output::{self, Listing};
 
 /// Runs one command.
-pub async fn run(command: ConnectorCommand, json: bool) -> Result<(), Failure> {
+pub(crate) async fn run(command: ConnectorCommand, json: bool) -> Result<(), Failure> {
     match command {
         ConnectorCommand::List { connect } => list(&connect.connect, json).await,
         ConnectorCommand::Plugins { connect } => plugins(&connect.connect, json).await,

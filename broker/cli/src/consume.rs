@@ -20,7 +20,7 @@ use crate::failure::Failure;
 const POLL: Duration = Duration::from_millis(500);
 
 /// Runs the command.
-pub async fn run(arguments: ConsumeArguments, json: bool) -> Result<(), Failure> {
+pub(crate) async fn run(arguments: ConsumeArguments, json: bool) -> Result<(), Failure> {
     let isolation = if arguments.read_uncommitted {
         Isolation::ReadUncommitted
     } else {

@@ -6,16 +6,16 @@ use std::fmt;
 
 /// Why a command failed.
 #[derive(Debug)]
-pub struct Failure(String);
+pub(crate) struct Failure(String);
 
 impl Failure {
     /// A failure told by a sentence.
-    pub fn new(text: impl Into<String>) -> Failure {
+    pub(crate) fn new(text: impl Into<String>) -> Failure {
         Failure(text.into())
     }
 
     /// Puts what was being done before the reason.
-    pub fn doing(action: &str, reason: &impl fmt::Display) -> Failure {
+    pub(crate) fn doing(action: &str, reason: &impl fmt::Display) -> Failure {
         Failure(format!("{action}: {reason}"))
     }
 }

@@ -10,7 +10,7 @@ use crate::output::{self, Listing};
 use crate::topic::connect;
 
 /// Runs one command.
-pub async fn run(command: GroupCommand, json: bool) -> Result<(), Failure> {
+pub(crate) async fn run(command: GroupCommand, json: bool) -> Result<(), Failure> {
     match command {
         GroupCommand::List { cluster } => {
             let admin = connect(&cluster.bootstrap).await?;

@@ -12,7 +12,7 @@ use crate::failure::Failure;
 const TIMEOUT: Duration = Duration::from_secs(90);
 
 /// Calls `method base/path` and returns the answer's JSON, `Null` when it is empty.
-pub async fn call(
+pub(crate) async fn call(
     method: Method,
     base: &str,
     path: &str,
@@ -40,7 +40,7 @@ pub async fn call(
 }
 
 /// A part of a path, safe whatever the name holds.
-pub fn segment(name: &str) -> String {
+pub(crate) fn segment(name: &str) -> String {
     let mut text = String::with_capacity(name.len());
     for byte in name.bytes() {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~') {

@@ -11,25 +11,25 @@ use crate::arguments::Arguments;
 use crate::failure::Failure;
 
 /// Rows under a head; also the keys of the JSON objects.
-pub struct Listing {
+pub(crate) struct Listing {
     head: Vec<&'static str>,
     rows: Vec<Vec<Value>>,
 }
 
 impl Listing {
     /// An empty listing with these columns.
-    pub fn new(head: &[&'static str]) -> Listing {
+    pub(crate) fn new(head: &[&'static str]) -> Listing {
         Listing { head: head.to_vec(), rows: Vec::new() }
     }
 
     /// Adds a row; it has as many cells as there are columns.
-    pub fn row(&mut self, cells: Vec<Value>) {
+    pub(crate) fn row(&mut self, cells: Vec<Value>) {
         assert_eq!(cells.len(), self.head.len(), "a row has a cell for every column");
         self.rows.push(cells);
     }
 
     /// The rows as JSON objects.
-    pub fn to_json(&self) -> Value {
+    pub(crate) fn to_json(&self) -> Value {
         let object = |row: &Vec<Value>| {
             let pairs = self.head.iter().zip(row);
             Value::Object(pairs.map(|(key, cell)| ((*key).to_owned(), cell.clone())).collect())
@@ -57,7 +57,7 @@ fn cell(value: &Value) -> String {
 }
 
 /// Prints a listing in the form that was asked for.
-pub fn listing(listing: &Listing, json: bool) {
+pub(crate) fn listing(listing: &Listing, json: bool) {
     if json {
         println!("{}", listing.to_json());
     } else if listing.rows.is_empty() {
@@ -68,7 +68,7 @@ pub fn listing(listing: &Listing, json: bool) {
 }
 
 /// Prints several listings, each under its title.
-pub fn sections(sections: &[(&str, Listing)], json: bool) {
+pub(crate) fn sections(sections: &[(&str, Listing)], json: bool) {
     if json {
         let all = sections.iter().map(|(name, part)| ((*name).to_owned(), part.to_json()));
         println!("{}", Value::Object(all.collect()));
@@ -84,7 +84,7 @@ pub fn sections(sections: &[(&str, Listing)], json: bool) {
 }
 
 /// Prints one fact: the sentence for people, the value for programs.
-pub fn fact(sentence: &str, value: &Value, json: bool) {
+pub(crate) fn fact(sentence: &str, value: &Value, json: bool) {
     if json {
         println!("{value}");
     } else {
@@ -93,7 +93,7 @@ pub fn fact(sentence: &str, value: &Value, json: bool) {
 }
 
 /// Prints why the command failed.
-pub fn error(failure: &Failure, json: bool) {
+pub(crate) fn error(failure: &Failure, json: bool) {
     if json {
         eprintln!("{}", json!({ "error": failure.to_string() }));
     } else {
@@ -102,6 +102,6 @@ pub fn error(failure: &Failure, json: bool) {
 }
 
 /// Prints the completions of a shell.
-pub fn completions(shell: clap_complete::Shell) {
+pub(crate) fn completions(shell: clap_complete::Shell) {
     clap_complete::generate(shell, &mut Arguments::command(), "mainstem", &mut std::io::stdout());
 }

@@ -18,7 +18,7 @@ use crate::output;
 const OUTSTANDING_MAX: usize = 10_000;
 
 /// Runs the command.
-pub async fn run(arguments: ProduceArguments, json: bool) -> Result<(), Failure> {
+pub(crate) async fn run(arguments: ProduceArguments, json: bool) -> Result<(), Failure> {
     let mut config =
         ProducerConfig::new(&arguments.cluster.bootstrap).compression(codec(arguments.compression));
     if let Some(id) = &arguments.transactional_id {

@@ -12,7 +12,7 @@ use crate::http::{call, segment};
 use crate::output::{self, Listing};
 
 /// Runs one command.
-pub async fn run(command: SchemaCommand, json: bool) -> Result<(), Failure> {
+pub(crate) async fn run(command: SchemaCommand, json: bool) -> Result<(), Failure> {
     match command {
         SchemaCommand::Subjects { registry } => subjects(&registry.registry, json).await,
         SchemaCommand::Get { subject, version, registry } => {
@@ -63,10 +63,7 @@ async fn subjects(registry: &str, json: bool) -> Result<(), Failure> {
 }
 
 async fn check(registry: &str, subject: &str, file: &Path, json: bool) -> Result<(), Failure> {
-    let path = format!(
-        "compatibility/subjects/{}/versions/latest?verbose=true",
-        segment(subject)
-    );
+    let path = format!("compatibility/subjects/{}/versions/latest?verbose=true", segment(subject));
     let body = json!({ "schema": read(file)? });
     let answer = call(Method::POST, registry, &path, Some(&body)).await?;
     if answer["is_compatible"] == json!(true) {

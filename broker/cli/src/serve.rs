@@ -27,7 +27,7 @@ const NOT_SETTINGS: [&str; 5] = [
 const CONNECT_THREADS: usize = 2;
 
 /// Runs until a signal comes or the broker gives up.
-pub fn run(arguments: &ServeArguments) -> Result<(), Failure> {
+pub(crate) fn run(arguments: &ServeArguments) -> Result<(), Failure> {
     let filter = EnvFilter::try_from_env("MAINSTEM_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let config = configuration(arguments)?;
@@ -85,9 +85,8 @@ fn configuration(arguments: &ServeArguments) -> Result<ServerConfig, Failure> {
         ("flush", flush),
         ("shards", arguments.shards.map(|shards| shards.to_string())),
     ];
-    let overrides = overrides
-        .into_iter()
-        .filter_map(|(key, value)| value.map(|value| (key.to_owned(), value)));
+    let overrides =
+        overrides.into_iter().filter_map(|(key, value)| value.map(|value| (key.to_owned(), value)));
     let environment = std::env::vars().filter(|(name, _)| !NOT_SETTINGS.contains(&name.as_str()));
     ServerConfig::load(arguments.config.as_deref(), environment, overrides)
         .map_err(|problems| Failure::new(problems.to_string()))

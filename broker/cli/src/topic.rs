@@ -8,7 +8,7 @@ use crate::failure::Failure;
 use crate::output::{self, Listing};
 
 /// Runs one command.
-pub async fn run(command: TopicCommand, json: bool) -> Result<(), Failure> {
+pub(crate) async fn run(command: TopicCommand, json: bool) -> Result<(), Failure> {
     match command {
         TopicCommand::Create { name, partitions, replication_factor, configs, cluster } => {
             let mut topic = NewTopic::new(name.as_str(), partitions);
@@ -27,9 +27,7 @@ pub async fn run(command: TopicCommand, json: bool) -> Result<(), Failure> {
             Ok(())
         }
         TopicCommand::List { internal, cluster } => list(&cluster.bootstrap, internal, json).await,
-        TopicCommand::Describe { name, cluster } => {
-            describe(&cluster.bootstrap, &name, json).await
-        }
+        TopicCommand::Describe { name, cluster } => describe(&cluster.bootstrap, &name, json).await,
         TopicCommand::Delete { names, cluster } => {
             let admin = connect(&cluster.bootstrap).await?;
             let names: Vec<&str> = names.iter().map(String::as_str).collect();
@@ -43,7 +41,7 @@ pub async fn run(command: TopicCommand, json: bool) -> Result<(), Failure> {
 }
 
 /// An admin client for these brokers.
-pub async fn connect(bootstrap: &str) -> Result<Admin, Failure> {
+pub(crate) async fn connect(bootstrap: &str) -> Result<Admin, Failure> {
     Ok(Admin::connect(AdminConfig::new(bootstrap)).await?)
 }
 
@@ -72,7 +70,14 @@ async fn list(bootstrap: &str, internal: bool, json: bool) -> Result<(), Failure
 async fn describe(bootstrap: &str, name: &str, json: bool) -> Result<(), Failure> {
     let admin = connect(bootstrap).await?;
     let mut partitions = Listing::new(&[
-        "partition", "leader", "leader_epoch", "replicas", "isr", "log_start", "end", "records_max",
+        "partition",
+        "leader",
+        "leader_epoch",
+        "replicas",
+        "isr",
+        "log_start",
+        "end",
+        "records_max",
     ]);
     for (name, result) in admin.describe_topics(&[name]).await? {
         let topic = result.map_err(|error| Failure::doing(&name, &error))?;

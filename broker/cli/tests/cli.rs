@@ -1,0 +1,118 @@
+//! The binary as its users meet it: what it prints, what it says when something is wrong, how it exits.
+//!
+//! The broker is embedded in the test; the tool is the real process.
+
+use std::io::Write;
+use std::process::{Command, Output, Stdio};
+
+use mainstem_server::Embedded;
+use serde_json::Value;
+
+fn tool(arguments: &[&str], input: &str) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mainstem"));
+    command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("start the tool");
+    let mut stdin = child.stdin.take().expect("its standard input");
+    stdin.write_all(input.as_bytes()).expect("write to it");
+    drop(stdin);
+    child.wait_with_output().expect("wait for it")
+}
+
+fn good(arguments: &[&str], input: &str) -> String {
+    let output = tool(arguments, input);
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{arguments:?}: {error}");
+    String::from_utf8(output.stdout).expect("text")
+}
+
+fn json(arguments: &[&str]) -> Value {
+    let arguments: Vec<&str> = arguments.iter().copied().chain(["--json"]).collect();
+    serde_json::from_str(&good(&arguments, "")).expect("one JSON document")
+}
+
+fn bad(arguments: &[&str]) -> String {
+    let output = tool(arguments, "");
+    assert_eq!(output.status.code(), Some(1), "{arguments:?}");
+    String::from_utf8(output.stderr).expect("text")
+}
+
+#[test]
+fn records_go_in_and_come_out_and_a_group_remembers() {
+    let broker = Embedded::start().expect("a broker");
+    let bootstrap = broker.bootstrap();
+    let at = ["--bootstrap", bootstrap.as_str()];
+    let with = |more: &[&'static str]| -> Vec<&str> { more.iter().copied().chain(at).collect() };
+    good(&with(&["topic", "create", "letters", "--partitions", "2"]), "");
+    let listed = json(&with(&["topic", "list"]));
+    assert_eq!(listed[0]["topic"], "letters");
+    assert_eq!(listed[0]["partitions"], 2);
+
+    let text = good(&with(&["produce", "letters", "-K", ":", "-z", "zstd"]), "a:1\nb:2\na:3\n");
+    assert_eq!(text, "3 records written\n");
+    let read = good(&with(&["consume", "letters", "--exit", "--group", "readers"]), "");
+    let mut lines: Vec<&str> = read.lines().collect();
+    lines.sort_unstable();
+    assert_eq!(lines, ["a\t1", "a\t3", "b\t2"]);
+
+    // The group continues where it stood: there is nothing left for it.
+    let again = good(&with(&["consume", "letters", "--exit", "--group", "readers"]), "");
+    assert_eq!(again, "");
+    let group = json(&with(&["group", "describe", "readers"]));
+    let lag = group["offsets"].as_array().expect("offsets").iter();
+    assert_eq!(lag.map(|row| row["lag"].as_i64().unwrap_or(-1)).sum::<i64>(), 0);
+
+    good(&with(&["topic", "delete", "letters"]), "");
+    assert_eq!(json(&with(&["topic", "list"])), Value::Array(Vec::new()));
+}
+
+#[test]
+fn schemas_are_registered_checked_and_refused() {
+    let broker = Embedded::start().expect("a broker");
+    let url = broker.registry_url();
+    let at = ["--registry", url.as_str()];
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).expect("write a schema");
+        path.display().to_string()
+    };
+    let first = file("a", r#"{"type":"record","name":"R","fields":[{"name":"a","type":"int"}]}"#);
+    let wrong =
+        file("b", r#"{"type":"record","name":"R","fields":[{"name":"b","type":"string"}]}"#);
+    let with = |more: &[&str]| -> Vec<String> {
+        more.iter().chain(at.iter()).map(|text| (*text).to_owned()).collect()
+    };
+    let call = |more: &[&str]| {
+        let arguments = with(more);
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        tool(&arguments, "")
+    };
+    assert!(call(&["schema", "register", "r-value", &first]).status.success());
+    assert!(call(&["schema", "check", "r-value", &first]).status.success());
+    let refused = call(&["schema", "register", "r-value", &wrong]);
+    assert_eq!(refused.status.code(), Some(1));
+    let text = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(text.contains("409"), "{text}");
+}
+
+#[test]
+fn what_is_wrong_is_said_in_one_sentence() {
+    let broker = Embedded::start().expect("a broker");
+    let bootstrap = broker.bootstrap();
+    let text = bad(&["topic", "delete", "nothing", "--bootstrap", &bootstrap]);
+    assert!(text.starts_with("error: nothing:"), "{text}");
+    let text = bad(&["topic", "create", "x", "--config", "retention", "--bootstrap", &bootstrap]);
+    assert!(text.contains("expected NAME=VALUE"), "{text}");
+}
+
+#[test]
+fn all_problems_of_a_configuration_are_named_at_once() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("mainstem.toml");
+    std::fs::write(&path, "\"num.partitions\" = \"many\"\nflush = \"sometimes\"\n").expect("write");
+    let path = path.display().to_string();
+    let data = folder.path().join("data").display().to_string();
+    let text = bad(&["serve", "--config", &path, "--data-dir", &data]);
+    assert!(text.contains("num.partitions"), "{text}");
+    assert!(text.contains("flush"), "{text}");
+}
