@@ -2,13 +2,15 @@
 //!
 //! In reading order: [`assignor`] (who gets what), [`membership`] and [`joining`] (the group),
 //! [`positions`] and [`chunk`] (where we are, what is buffered), [`session`] and [`fetch`]
-//! (bringing records), [`commits`], [`machine`] (all of it). This file is the handle.
+//! (bringing records), [`commits`] and [`lookups`], [`machine`] (all of it). This file is the
+//! handle.
 
 pub(crate) mod assignor;
 mod chunk;
 mod commits;
 mod fetch;
 mod joining;
+mod lookups;
 mod machine;
 mod membership;
 mod positions;
