@@ -20,7 +20,7 @@ use tokio::runtime::Runtime;
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// The directory of components, built when they are not there.
-pub fn plugins() -> &'static Path {
+pub(crate) fn plugins() -> &'static Path {
     static BUILT: OnceLock<PathBuf> = OnceLock::new();
     BUILT.get_or_init(|| {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -31,19 +31,20 @@ pub fn plugins() -> &'static Path {
 }
 
 /// A cluster, a worker and a directory that connectors may use.
-pub struct Platform {
-    pub runtime: Runtime,
-    pub bootstrap: String,
-    pub directory: TempDir,
+pub(crate) struct Platform {
+    // Dropped in this order: tasks of the worker use the runtime and the broker to their end.
+    worker: Option<ConnectWorker>,
+    pub(crate) runtime: Runtime,
+    pub(crate) bootstrap: String,
+    pub(crate) directory: TempDir,
     registry: Option<String>,
     /// Distinguishes runs against a cluster that remembers.
-    pub prefix: String,
-    worker: Option<ConnectWorker>,
+    pub(crate) prefix: String,
     _broker: Option<Embedded>,
 }
 
 impl Platform {
-    pub fn start(test: &str) -> Platform {
+    pub(crate) fn start(test: &str) -> Platform {
         let foreign = std::env::var("MAINSTEM_TEST_BOOTSTRAP").ok();
         let broker = foreign.is_none().then(|| Embedded::start().expect("the broker starts"));
         let registry = broker.as_ref().map(Embedded::registry_url);
@@ -61,7 +62,7 @@ impl Platform {
         platform
     }
 
-    pub fn start_worker(&mut self) {
+    pub(crate) fn start_worker(&mut self) {
         let cache = self.directory.path().join("cache");
         let mut config = ConnectConfig::new(&self.bootstrap, plugins().to_path_buf(), cache);
         config.registry_url.clone_from(&self.registry);
@@ -76,30 +77,30 @@ impl Platform {
     }
 
     /// Ends the worker where it is: nothing is committed that was not.
-    pub fn kill_worker(&mut self) {
+    pub(crate) fn kill_worker(&mut self) {
         self.worker = None;
     }
 
-    pub fn stop_worker(&mut self) {
+    pub(crate) fn stop_worker(&mut self) {
         if let Some(worker) = self.worker.take() {
             self.runtime.block_on(worker.stop());
         }
     }
 
-    pub fn path(&self, name: &str) -> String {
+    pub(crate) fn path(&self, name: &str) -> String {
         self.directory.path().join(name).display().to_string()
     }
 
-    pub fn topic(&self, name: &str) -> String {
+    pub(crate) fn topic(&self, name: &str) -> String {
         format!("{}-{name}", self.prefix)
     }
 
     /// The converter for values that this cluster can do.
-    pub fn value_converter(&self) -> &'static str {
+    pub(crate) fn value_converter(&self) -> &'static str {
         if self.registry.is_some() { "avro" } else { "json" }
     }
 
-    pub fn call(&self, method: &str, path: &str, body: &Value) -> (u16, Value) {
+    pub(crate) fn call(&self, method: &str, path: &str, body: &Value) -> (u16, Value) {
         let address = self.worker.as_ref().expect("the worker runs").rest_address();
         let body = if body.is_null() { String::new() } else { body.to_string() };
         let mut stream = TcpStream::connect(address).expect("the REST API answers");
@@ -118,30 +119,31 @@ impl Platform {
         (status.expect("a head has a status"), serde_json::from_str(body).unwrap_or(Value::Null))
     }
 
-    pub fn create(&self, name: &str, config: Value) {
+    pub(crate) fn create(&self, name: &str, config: Value) {
         let (status, answer) =
             self.call("POST", "/connectors", &json!({ "name": name, "config": config }));
         assert_eq!(status, 201, "{answer}");
     }
 
-    pub fn status(&self, name: &str) -> Value {
+    pub(crate) fn status(&self, name: &str) -> Value {
         self.call("GET", &format!("/connectors/{name}/status"), &Value::Null).1
     }
 
     /// Waits until `look` finds something.
-    pub fn wait<T>(&self, what: &str, mut look: impl FnMut(&Platform) -> Option<T>) -> T {
+    pub(crate) fn wait<T>(&self, what: &str, mut look: impl FnMut(&Platform) -> Option<T>) -> T {
         let began = Instant::now();
         loop {
             if let Some(found) = look(self) {
                 return found;
             }
             assert!(began.elapsed() < PATIENCE, "{what} did not happen in {PATIENCE:?}");
-            self.runtime.block_on(tokio::time::sleep(Duration::from_millis(20)));
+            let pause = Duration::from_millis(20);
+            self.runtime.block_on(async { tokio::time::sleep(pause).await });
         }
     }
 }
 
 /// A number of the first task of a status.
-pub fn number(status: &Value, name: &str) -> u64 {
+pub(crate) fn number(status: &Value, name: &str) -> u64 {
     status["tasks"][0]["metrics"][name].as_u64().unwrap_or(0)
 }
