@@ -212,9 +212,8 @@ async fn run() -> Result<bool, StreamsError> {
     let results = progress.results.load(Ordering::Relaxed);
     let seconds = started.elapsed().as_secs_f64();
     let rate = (flights as f64 / seconds).round();
-    println!(
-        r#"{{"event":"complete","flights":{flights},"results":{results},"late":{late},"seconds":{seconds:.2},"flights_per_second":{rate}}}"#
-    );
+    print!(r#"{{"event":"complete","flights":{flights},"results":{results},"late":{late},"#);
+    println!(r#""seconds":{seconds:.2},"flights_per_second":{rate}}}"#);
     Ok(late == 0)
 }
 

@@ -168,6 +168,7 @@ fn machines_read_no_clock_and_open_no_file() {
         sources(&root().join(&folder), &mut files);
         for file in files {
             if file.ends_with("tests.rs")
+                || file.ends_with("script.rs")
                 || file.components().any(|part| part.as_os_str() == "tests")
             {
                 continue;

@@ -67,7 +67,12 @@ impl Broker {
         command.arg("serve").arg("--no-connect").arg("--data-dir").arg(self.directory.path());
         command.arg("--listen").arg(self.bootstrap());
         command.args(["--registry-listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
-        let child = command.args(&self.extra).stdin(Stdio::null()).stdout(Stdio::null()).spawn();
+        command.args(&self.extra);
+        // The tests' own settings are none of the broker's.
+        for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("MAINSTEM_")) {
+            command.env_remove(name);
+        }
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).spawn();
         self.child = Some(child.expect("start the broker"));
         let started = Instant::now();
         while TcpStream::connect(self.listen).is_err() {

@@ -62,7 +62,7 @@ pub(crate) async fn exact_to_the_end(bootstrap: &str) {
         app.close().await.expect("close");
     }
     reader.read_to(expected.len()).await;
-    reader.expect_no_more().await;
+    reader.read_all().await;
     let read: BTreeMap<String, Vec<u64>> = reader
         .read
         .iter()

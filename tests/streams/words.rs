@@ -61,8 +61,9 @@ pub(crate) async fn crashes(bootstrap: &str) {
     }
     let app = world.start(topology(&world), "home").await;
     reader.read_to(expected).await;
-    reader.expect_no_more().await;
+    reader.read_all().await;
     assert_exact(&reader);
+    assert_eq!(reader.count, expected);
     app.close().await.expect("close");
 }
 
@@ -78,8 +79,9 @@ pub(crate) async fn wiped_state(bootstrap: &str) {
         app.close().await.expect("close");
         world.wipe("home");
     }
-    reader.expect_no_more().await;
+    reader.read_all().await;
     assert_exact(&reader);
+    assert_eq!(reader.count, expected);
 }
 
 /// A second instance joins, takes tasks over, and the first one leaves.
@@ -99,8 +101,9 @@ pub(crate) async fn two_instances(bootstrap: &str) {
         expected += write(&world, 300).await;
     }
     reader.read_to(expected).await;
-    reader.expect_no_more().await;
+    reader.read_all().await;
     assert_exact(&reader);
+    assert_eq!(reader.count, expected);
     assert!(second.counters().processed > 0, "the second instance has taken over");
     second.close().await.expect("close the second");
 }

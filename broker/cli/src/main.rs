@@ -1,8 +1,9 @@
 //! The one binary, `mainstem`: the platform (`serve`) and the tools that talk to it or to any Kafka cluster.
 //!
-//! This crate is the composition root: the only one that knows the broker and Connect at once. It decides nothing: a command parses its
-//! arguments, calls a client and prints. Every command prints a table for people or, with `--json`, one JSON document
-//! for programs. Exit codes: 0 done, 1 the command failed (the reason is on standard error), 2 wrong usage.
+//! This crate is the composition root: the only one that knows the broker and Connect at once. It
+//! decides nothing: a command parses its arguments, calls a client and prints. Every command prints
+//! a table for people or, with `--json`, one JSON document for programs. Exit codes: 0 done, 1 the
+//! command failed (the reason is on standard error), 2 wrong usage.
 
 mod arguments;
 mod connector;

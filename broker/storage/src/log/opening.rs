@@ -8,8 +8,8 @@
 //!   follow one another, indexes are built anew. Where that stops, the log is cut and later segments
 //!   are dropped, unless it stops before the recovery point: then data that was durable is damaged,
 //!   and the log is not opened.
-//! - What was verified past the recovery point is written again and synced before the log is used: recovered data is acknowledged by being
-//!   there, and must not be lost by a second crash.
+//! - What was verified past the recovery point is written again and synced before the log is used:
+//!   recovered data is acknowledged by being there, and must not be lost by a second crash.
 //!
 //! A segment whose indexes make no sense is rebuilt in either case.
 //!
