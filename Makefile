@@ -8,6 +8,7 @@ export CARGO_TARGET_DIR ?= $(MAINSTEM_CACHE)/target
 DATA ?= examples/data/flights-2013-01.csv.gz
 CARGO ?= cargo
 
+# Always the whole workspace: a selection of packages has other features, and would build its dependencies anew.
 .PHONY: demo test lint bench clean build setup setup-test plugins
 
 demo: build plugins
@@ -21,10 +22,10 @@ lint: setup
 	$(CARGO) clippy --release --workspace --all-targets -- -D warnings
 
 bench: build
-	$(CARGO) bench --bench throughput
+	$(CARGO) bench --workspace --bench throughput
 
 build: setup
-	$(CARGO) build --release -p mainstem-cli -p mainstem --bin mainstem --example flight_delays
+	$(CARGO) build --release --workspace --bin mainstem --example flight_delays
 
 plugins: setup
 	connectors/build.sh

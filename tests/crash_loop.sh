@@ -6,5 +6,5 @@ cd "$(dirname "$0")/.."
 export CARGO_TARGET_DIR=${CARGO_TARGET_DIR:-${MAINSTEM_CACHE:-$HOME/.cache/mainstem}/target}
 export MAINSTEM_CRASH_ROUNDS=${1:-200}
 [ $# -lt 2 ] || export MAINSTEM_CRASH_SEED=$2
-cargo build --release --bin mainstem
-cargo test --release --test crash -- --nocapture
+cargo build --release --workspace --bin mainstem
+cargo test --release --workspace --test crash -- --nocapture
