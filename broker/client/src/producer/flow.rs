@@ -4,6 +4,9 @@
 //! - `unacked` is in sequence order; a batch leaves it only with its answer.
 //! - While one batch waits to be sent again, nothing newer leaves, and the waiting ones go one by
 //!   one: what a broker appends is in the order of `send`.
+//! - Nothing follows the first batch of all before its answer. A broker that has no memory of a
+//!   producer takes any sequence as the first; a second batch that arrives where the first was
+//!   refused (the partition was just being made) would end up before it.
 //! - With an identity, sequences have no gaps. When one opens (a batch failed, or the broker lost
 //!   its memory of this producer), everything unacked is numbered anew from 0 under a new epoch,
 //!   once nothing is in flight.
@@ -52,6 +55,8 @@ pub(crate) struct Flow {
     pub(crate) unacked: VecDeque<Sent>,
     /// Sequences have a gap or are in doubt.
     pub(crate) broken: bool,
+    /// The broker remembers this producer: it will notice a gap.
+    known: bool,
     backoff: Backoff,
 }
 
@@ -62,6 +67,7 @@ impl Flow {
             next_sequence: 0,
             unacked: VecDeque::new(),
             broken: false,
+            known: false,
             backoff: Backoff::new(RETRY_BACKOFF, RETRY_BACKOFF_MAX),
         }
     }
@@ -88,11 +94,8 @@ impl Flow {
             return if in_flight == 0 && first_waits { Next::Again } else { Next::Nothing };
         }
         let stale = self.identity != identity;
-        if stale || in_flight >= UNACKED_BATCHES_PER_PARTITION {
-            Next::Nothing
-        } else {
-            Next::Fresh
-        }
+        let in_flight_max = if self.known { UNACKED_BATCHES_PER_PARTITION } else { 1 };
+        if stale || in_flight >= in_flight_max { Next::Nothing } else { Next::Fresh }
     }
 
     /// Takes a batch from the accumulator under its sequence.
@@ -109,6 +112,7 @@ impl Flow {
 
     pub(crate) fn acknowledged(&mut self, index: usize) -> Option<Sent> {
         self.backoff.succeeded();
+        self.known = true;
         self.unacked.remove(index)
     }
 

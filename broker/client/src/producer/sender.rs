@@ -24,7 +24,7 @@ use super::ack::Acknowledged;
 use super::batch::OpenBatch;
 use super::flow::{Flow, Sent, Ticket};
 use super::idempotence::Idempotence;
-use super::transaction::{Ask, Identity, Transaction};
+use super::transaction::{Ask, Transaction};
 use super::verdict::{Verdict, verdict};
 use crate::config::ProducerConfig;
 use crate::core::metadata::Leader;
@@ -382,11 +382,9 @@ impl Sender {
     /// Hands results to callers, and forgets sequences of transactions that are over.
     fn settle_transaction(&mut self) {
         let Some(transaction) = &mut self.transaction else { return };
-        let identity = transaction.identity().unwrap_or(Identity::NONE);
         for (operation, result) in transaction.take_results() {
             self.operations.finish(operation, result);
         }
-        self.flows.retain(|_, flow| !flow.unacked.is_empty() || flow.identity == identity);
         if !transaction.is_open() && !transaction.is_ending() && self.fatal.is_none() {
             for flow in self.flows.values_mut() {
                 flow.broken = false;
