@@ -278,17 +278,21 @@ impl Worker {
         committed: Option<&OffsetAndMetadata>,
     ) -> Result<(), StreamsError> {
         let failed = |error| client_error("seek", error);
-        let offset = match (committed, self.shared.application.reset_of(&place.topic)) {
-            (Some(committed), _) if committed.offset >= 0 => committed.offset,
-            (_, Reset::Earliest) => {
-                let places = std::slice::from_ref(place);
-                return self.consumer.seek_to_beginning(places).map_err(failed);
+        let places = std::slice::from_ref(place);
+        let known = committed.map(|committed| committed.offset).filter(|offset| *offset >= 0);
+        let offset = match (known, self.shared.application.reset_of(&place.topic)) {
+            (Some(offset), _) => Some(offset),
+            (None, Reset::Earliest) => {
+                let found = self.consumer.beginning_offsets(places).await.map_err(failed)?;
+                found.get(place).copied()
             }
-            (_, Reset::Latest) => {
-                let places = std::slice::from_ref(place);
-                let ends = self.consumer.end_offsets(places).await.map_err(failed)?;
-                ends.get(place).copied().unwrap_or(0)
+            (None, Reset::Latest) => {
+                let found = self.consumer.end_offsets(places).await.map_err(failed)?;
+                found.get(place).copied()
             }
+        };
+        let Some(offset) = offset else {
+            return Err(StreamsError::Abort(format!("the place to begin in {place} is not known")));
         };
         self.consumer.seek(place, offset).map_err(failed)
     }

@@ -129,7 +129,10 @@ impl Inputs {
 
     pub(crate) fn push(&mut self, topic: &str, records: Vec<InputRecord>) {
         if let Some(input) = self.by_topic(topic) {
-            input.queue.extend(records);
+            // What was handed over before is not taken twice, whatever the client does.
+            let behind = input.queue.back().map(|last| last.offset.next()).or(input.behind_taken);
+            let fresh = |record: &InputRecord| behind.is_none_or(|behind| record.offset >= behind);
+            input.queue.extend(records.into_iter().filter(fresh));
         }
     }
 
