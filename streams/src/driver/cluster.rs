@@ -46,7 +46,7 @@ pub(super) struct Cluster {
 }
 
 impl Cluster {
-    pub(super) fn new(application: Arc<Application>, counts: BTreeMap<String, i32>) -> Cluster {
+    pub(super) fn new(application: &Arc<Application>, counts: BTreeMap<String, i32>) -> Cluster {
         let mut all_counts = counts;
         all_counts.extend(application.counts.topics.clone());
         for task in application.tasks() {

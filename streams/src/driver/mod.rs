@@ -47,7 +47,7 @@ impl TestDriver {
         let idle = Idle::CaughtUpAnd { wait_ms: 0 };
         let application = Application::new(topology, "test", &counts, BadRecords::Fail, idle)
             .unwrap_or_else(|error| panic!("{error}"));
-        TestDriver { cluster: RefCell::new(Cluster::new(Arc::new(application), counts)) }
+        TestDriver { cluster: RefCell::new(Cluster::new(&Arc::new(application), counts)) }
     }
 
     /// A door to write a source topic.
@@ -150,6 +150,7 @@ pub struct TestInput<'a, K, V> {
 
 impl<K: Item, V: Item> TestInput<'_, K, V> {
     /// Sends a record to the partition of its key's hash.
+    #[expect(clippy::needless_pass_by_value, reason = "a test writes keys in place")]
     pub fn send(&self, key: K, value: impl Into<V>, timestamp: i64) {
         self.send_to(None, &key, &value.into(), timestamp);
     }

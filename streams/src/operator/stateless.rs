@@ -1,6 +1,5 @@
 //! All operators without state: a function from records to records, run over the whole batch.
 
-use std::marker::PhantomData;
 use std::sync::Arc;
 
 use super::{Batch, Context, Operator, Outcome, batch, records};
@@ -11,12 +10,11 @@ pub(crate) type Step<K, V, L, W> = dyn Fn(Vec<Rec<K, V>>) -> Vec<Rec<L, W>> + Se
 
 pub(crate) struct Transform<K, V, L, W> {
     step: Arc<Step<K, V, L, W>>,
-    types: PhantomData<fn(K, V) -> (L, W)>,
 }
 
 impl<K, V, L, W> Transform<K, V, L, W> {
     pub(crate) fn new(step: Arc<Step<K, V, L, W>>) -> Transform<K, V, L, W> {
-        Transform { step, types: PhantomData }
+        Transform { step }
     }
 }
 

@@ -6,7 +6,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use mainstem_client::{
     ClientError, Consumer, Delivery, Header, OffsetAndMetadata, Producer, ProducerConfig,
     ProducerRecord, TopicPartition,
@@ -74,10 +73,9 @@ impl Sender {
                 timestamp_ms: Some(record.timestamp.max(0)),
                 headers: Vec::new(),
             };
-            if let Some(before) = last.replace(self.send_record(record).await?) {
-                if self.guarantee == Guarantee::AtLeastOnce {
-                    self.deliveries.push(before);
-                }
+            let before = last.replace(self.send_record(record).await?);
+            if self.guarantee == Guarantee::AtLeastOnce {
+                self.deliveries.extend(before);
             }
         }
         Ok(last)
@@ -172,5 +170,5 @@ fn producer_record(output: Output) -> ProducerRecord {
     let Output { topic, partition, key, value, timestamp, .. } =
         Output { headers: Vec::new(), ..output };
     let timestamp_ms = Some(timestamp);
-    ProducerRecord { topic, partition, key: key.map(Bytes::from), value, timestamp_ms, headers }
+    ProducerRecord { topic, partition, key, value, timestamp_ms, headers }
 }

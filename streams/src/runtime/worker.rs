@@ -327,7 +327,7 @@ impl Worker {
 
     /// A round over all tasks; true if one of them has more to do.
     async fn process(&mut self) -> Result<bool, StreamsError> {
-        let now_ms = OsClock::default().now().wall_ms;
+        let now_ms = OsClock.now().wall_ms;
         self.tell_caught_up();
         let (mut has_more, mut waits) = (false, false);
         for task in self.tasks.values_mut() {

@@ -179,7 +179,7 @@ impl<V: Item> Cached<V> {
     }
 
     fn decode(&self, stored: Vec<u8>) -> Result<Stamped<V>, StreamsError> {
-        let Some((timestamp, value)) = split_stamped(Bytes::from(stored)) else {
+        let Some((timestamp, value)) = split_stamped(&Bytes::from(stored)) else {
             return Err(StreamsError::state(self.store(), "a value lacks its timestamp"));
         };
         let value = self.values.decode(Some(&value)).map_err(|source| {
@@ -197,7 +197,7 @@ pub(crate) fn stamped_bytes(timestamp: i64, value: &[u8]) -> Bytes {
     bytes.freeze()
 }
 
-fn split_stamped(stored: Bytes) -> Option<(i64, Bytes)> {
+fn split_stamped(stored: &Bytes) -> Option<(i64, Bytes)> {
     let exact = stored.get(..TIMESTAMP_BYTES)?.try_into().ok()?;
     Some((i64::from_be_bytes(exact), stored.slice(TIMESTAMP_BYTES..)))
 }

@@ -121,7 +121,7 @@ fn windows_leave_in_the_order_of_time_whatever_was_committed() {
         u64::codec(),
         backend.clone(),
     );
-    let mut add = |store: &mut WindowStore<String, u64>, key: &str, start: i64| {
+    let add = |store: &mut WindowStore<String, u64>, key: &str, start: i64| {
         store.update(&key.to_owned(), start, start, || 1, |count| *count += 1).expect("update");
     };
     for (key, start) in [("b", 10), ("a", 10), ("a", -10), ("a", 20), ("a", 10)] {
@@ -132,7 +132,7 @@ fn windows_leave_in_the_order_of_time_whatever_was_committed() {
     backend.apply(&[written]).expect("apply");
     store.committed();
     add(&mut store, "c", 0);
-    let shown = |closed: Vec<super::window::ClosedWindow<String, u64>>| -> String {
+    let shown = |closed: Vec<window::ClosedWindow<String, u64>>| -> String {
         let shown = closed.iter().map(|w| format!("{}@{}={}", w.key, w.start, w.value));
         shown.collect::<Vec<_>>().join(" ")
     };

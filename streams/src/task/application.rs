@@ -61,9 +61,8 @@ impl Application {
         let counts = topology.partition_counts(application_id, external)?;
         let application_id = application_id.to_owned();
         let application = Application { topology, application_id, counts, bad_records, idle };
-        match application.has_watermarks() {
-            true => application.check_watermarks()?,
-            false => {}
+        if application.has_watermarks() {
+            application.check_watermarks()?;
         }
         Ok(application)
     }
