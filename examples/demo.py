@@ -233,7 +233,9 @@ def run(options):
         say("1. Start the platform: broker, schema registry and Connect in one process")
         platform.start()
         for topic in ("flights", "airlines", RESULTS):
-            tool(binaries, "topic", "create", topic, "--partitions", str(PARTITIONS))
+            # Retention goes by the records' time, and these are of 2013.
+            keep = ("--config", "retention.ms=-1")
+            tool(binaries, "topic", "create", topic, "--partitions", str(PARTITIONS), *keep)
 
         say("2. Deploy the WebAssembly source connector for airlines, then for flights")
         common = {"connector.class": "file-source", "tasks.max": "1", "end.of.stream": "true", "null.text": "NA",
