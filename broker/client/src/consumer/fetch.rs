@@ -174,7 +174,10 @@ impl Fetcher {
         }
         session.answered(response.session_id);
         for (partition, asked, data) in taken {
-            let current = positions.partitions.get(&partition).map(|p| p.fetch_offset);
+            // While a partition looks for a new position its old fetch offset means nothing: what
+            // was asked before a seek must not be delivered after it.
+            let known = positions.partitions.get(&partition).filter(|p| p.position.is_some());
+            let current = known.map(|p| p.fetch_offset);
             // The partition is no longer ours, or the position was moved meanwhile.
             if asked.is_some() && asked == current {
                 self.handle_partition(now, metadata, positions, &partition, data);

@@ -83,6 +83,9 @@ impl World {
                 let offset = offset.parse().expect("an offset");
                 self.machine.seek(&at(partition), offset).expect("assigned");
             }
+            ["beginning", partition] => {
+                self.machine.seek_to(&[at(partition)], -2).expect("assigned");
+            }
             ["pause", partition] => {
                 let name = at(partition);
                 self.machine.positions().get_mut(&name).expect("assigned").paused = true;
