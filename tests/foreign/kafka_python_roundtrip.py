@@ -11,6 +11,7 @@ Exits with a message and a status that is not zero when anything differs.
 
 import os
 import sys
+import threading
 import time
 
 from kafka import KafkaConsumer, KafkaProducer, TopicPartition
@@ -69,12 +70,24 @@ def produce(bootstrap, topic, count):
 
 
 def settle(members):
-    """Polls until both members hold half of the partitions, and goes back to the beginning."""
+    """Polls each member in a thread of its own, as members of a group live, until both hold half of the partitions;
+    then goes back to the beginning."""
+    settled = threading.Event()
+
+    def live(member):
+        while not settled.is_set():
+            member.poll(timeout_ms=200, max_records=1)
+
+    threads = [threading.Thread(target=live, args=(member,), daemon=True) for member in members]
+    for thread in threads:
+        thread.start()
     deadline = time.monotonic() + PATIENCE_S
     while sorted(len(member.assignment()) for member in members) != [2, 2]:
         check(time.monotonic() < deadline, "the group did not settle in time")
-        for member in members:
-            member.poll(timeout_ms=100, max_records=1)
+        time.sleep(0.05)
+    settled.set()
+    for thread in threads:
+        thread.join()
     for member in members:
         member.seek_to_beginning()
 
