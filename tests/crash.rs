@@ -1,8 +1,9 @@
 //! Kills the real broker process at random moments under an idempotent acks=all producer, and counts.
 //!
-//! One producer lives through all rounds: it retries over every death. In the end every acknowledged
-//! record must stand in the log exactly once, at the offset that was acknowledged, each partition in
-//! the order of sending, and nothing may stand there twice. `MAINSTEM_CRASH_ROUNDS` sets the number of kills (`tests/crash_loop.sh` asks for 200),
+//! One producer lives through all rounds: it retries over every death. In the end every
+//! acknowledged record must stand in the log exactly once, at the offset that was acknowledged,
+//! each partition in the order of sending, and nothing may stand there twice.
+//! `MAINSTEM_CRASH_ROUNDS` sets the number of kills (`tests/crash_loop.sh` asks for 200),
 //! `MAINSTEM_CRASH_SEED` repeats a run's moments.
 
 mod process;
