@@ -64,8 +64,8 @@ fn python() -> &'static Path {
     })
 }
 
-/// The clients take turns: each of them keeps both cores of a small machine busy, and a group of
-/// Python consumers that gets no time to answer takes minutes to settle.
+/// The clients take turns: each of them keeps both cores of a small machine busy, and beside
+/// the others a group of Python consumers has failed to settle, for a cause that is not known.
 static TURN: Mutex<()> = Mutex::new(());
 
 fn turn() -> MutexGuard<'static, ()> {
