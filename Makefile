@@ -5,11 +5,13 @@
 
 export MAINSTEM_CACHE ?= $(HOME)/.cache/mainstem
 export CARGO_TARGET_DIR ?= $(MAINSTEM_CACHE)/target
+# In the cache, for a path that all clones share: Cargo builds RocksDB anew when the compiler's name changes.
+export CXX := $(MAINSTEM_CACHE)/bin/rocksdb-c++
 DATA ?= examples/data/flights-2013-01.csv.gz
 CARGO ?= cargo
 
 # Always the whole workspace: a selection of packages has other features, and would build its dependencies anew.
-.PHONY: demo test lint bench clean build setup setup-test plugins
+.PHONY: demo test lint bench clean build setup setup-test plugins crash-loop power-cuts
 
 demo: build plugins
 	python3 examples/demo.py --flights $(DATA)
@@ -23,6 +25,15 @@ lint: setup
 
 bench: build
 	$(CARGO) bench --workspace --bench throughput
+
+# Longer than `make test` has time for: ROUNDS=n, and SEED=n to repeat a run.
+crash-loop: build
+	MAINSTEM_CRASH_ROUNDS=$(or $(ROUNDS),200) $(if $(SEED),MAINSTEM_CRASH_SEED=$(SEED)) \
+		$(CARGO) test --release --workspace --test crash -- --nocapture
+
+power-cuts: build
+	MAINSTEM_POWER_CUTS=$(or $(ROUNDS),1000) $(if $(SEED),MAINSTEM_CRASH_SEED=$(SEED)) \
+		$(CARGO) test --release --workspace --test power_cut
 
 build: setup
 	$(CARGO) build --release --workspace --bin mainstem --example flight_delays

@@ -38,3 +38,6 @@ if [ ${#packages[@]} -gt 0 ]; then
     $sudo apt-get update -qq
     DEBIAN_FRONTEND=noninteractive $sudo apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null
 fi
+
+cache=${MAINSTEM_CACHE:-$HOME/.cache/mainstem}
+install -D "$(dirname "$0")/rocksdb-c++" "$cache/bin/rocksdb-c++"

@@ -14,7 +14,9 @@ const START_TIMEOUT: Duration = Duration::from_secs(30);
 /// A broker process; dropped, it is killed and its data removed.
 pub struct Broker {
     child: Option<Child>,
-    directory: tempfile::TempDir,
+    directory: PathBuf,
+    /// Holds the directory where the test gave none.
+    _temporary: Option<tempfile::TempDir>,
     listen: SocketAddr,
     extra: Vec<String>,
 }
@@ -37,9 +39,18 @@ pub fn free_port() -> SocketAddr {
 impl Broker {
     /// Starts a broker without Connect; `extra` are more arguments of `mainstem serve`.
     pub fn start(extra: &[&str]) -> Broker {
+        let temporary = tempfile::tempdir().expect("a temporary directory");
+        let mut broker = Broker::start_in(temporary.path().to_owned(), extra);
+        broker._temporary = Some(temporary);
+        broker
+    }
+
+    /// The same with its data in a directory of the test's.
+    pub fn start_in(directory: PathBuf, extra: &[&str]) -> Broker {
         let mut broker = Broker {
             child: None,
-            directory: tempfile::tempdir().expect("a temporary directory"),
+            directory,
+            _temporary: None,
             listen: free_port(),
             extra: extra.iter().map(|text| (*text).to_owned()).collect(),
         };
@@ -64,7 +75,7 @@ impl Broker {
     pub fn restart(&mut self) {
         self.kill();
         let mut command = Command::new(binary());
-        command.arg("serve").arg("--no-connect").arg("--data-dir").arg(self.directory.path());
+        command.arg("serve").arg("--no-connect").arg("--data-dir").arg(&self.directory);
         command.arg("--listen").arg(self.bootstrap());
         command.args(["--registry-listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
         command.args(&self.extra);

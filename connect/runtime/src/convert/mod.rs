@@ -14,7 +14,6 @@
 //! record.
 
 pub(crate) mod json;
-pub(crate) mod registry;
 #[cfg(test)]
 mod tests;
 
@@ -22,10 +21,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use apache_avro::Schema;
+use mainstem_client::typed::registry::{RegistryClient, RegistryError, SchemaId, SchemaText};
 
 use crate::error::TaskError;
 use crate::sandbox::bindings::capabilities::mainstem::connect::types::Encoding;
-use registry::SchemaRegistry;
 
 /// Distinct schemas that one converter remembers.
 const SCHEMAS_MAX: usize = 1_000;
@@ -107,7 +106,7 @@ fn record_error(text: impl Into<String>) -> ConvertError {
 pub(crate) struct Converter {
     format: Format,
     part: Part,
-    registry: Option<Arc<SchemaRegistry>>,
+    registry: Option<RegistryClient>,
     /// Towards the topic: (subject, definition) -> id.
     registered: HashMap<(String, Vec<u8>), u32>,
     /// Definition -> parsed.
@@ -129,7 +128,7 @@ pub(crate) struct Incoming {
 }
 
 impl Converter {
-    pub(crate) fn new(format: Format, part: Part, registry: Option<Arc<SchemaRegistry>>) -> Self {
+    pub(crate) fn new(format: Format, part: Part, registry: Option<RegistryClient>) -> Self {
         let (registered, parsed, known) = (HashMap::new(), HashMap::new(), HashMap::new());
         Converter { format, part, registry, registered, parsed, known }
     }
@@ -218,12 +217,15 @@ impl Converter {
                     continue;
                 }
                 self.parse(definition)?;
-                let id = self.registry()?.register(&key.0, definition).await;
-                let id = id.map_err(ConvertError::Task)?;
+                let text = SchemaText::avro(String::from_utf8_lossy(definition));
+                let id = self.registry()?.register(&key.0, &text).await;
+                let id = id.map_err(|error| {
+                    registry_error(&format!("register the schema of {}", key.0), &error)
+                })?;
                 if SCHEMAS_MAX <= self.registered.len() {
                     self.registered.clear();
                 }
-                self.registered.insert(key, id);
+                self.registered.insert(key, id.0);
             }
         }
         Ok(())
@@ -262,12 +264,16 @@ impl Converter {
         if let Some(known) = self.known.get(&id) {
             return Ok(known.clone());
         }
-        let definition = self.registry()?.definition(id).await.map_err(ConvertError::Task)?;
-        let definition =
-            definition.ok_or_else(|| record_error(format!("the registry has no schema {id}")))?;
-        let schema = Schema::parse_str(&definition)
+        let text = match self.registry()?.by_id(SchemaId(id)).await {
+            Ok(text) => text,
+            Err(RegistryError::NotFound { .. }) => {
+                return Err(record_error(format!("the registry has no schema {id}")));
+            }
+            Err(error) => return Err(registry_error(&format!("look up schema {id}"), &error)),
+        };
+        let schema = Schema::parse_str(&text.text)
             .map_err(|error| record_error(format!("schema {id} does not parse: {error}")))?;
-        let known = Known { schema: Arc::new(schema), definition: definition.into() };
+        let known = Known { schema: Arc::new(schema), definition: text.text.as_str().into() };
         if SCHEMAS_MAX <= self.known.len() {
             self.known.clear();
         }
@@ -275,12 +281,18 @@ impl Converter {
         Ok(known)
     }
 
-    fn registry(&self) -> Result<Arc<SchemaRegistry>, ConvertError> {
+    fn registry(&self) -> Result<RegistryClient, ConvertError> {
         self.registry.clone().ok_or_else(|| {
             let text = "the avro converter needs a schema registry, and this worker has none";
             ConvertError::Task(TaskError::lasting(text))
         })
     }
+}
+
+/// The registry said no; whether it will say yes later is in its error.
+fn registry_error(operation: &str, error: &RegistryError) -> ConvertError {
+    let trace = format!("{operation}: {error}");
+    ConvertError::Task(TaskError { passing: error.is_retriable(), trace })
 }
 
 fn unsupported(encoding: Encoding, format: Format) -> ConvertError {

@@ -16,12 +16,12 @@ use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use mainstem_client::typed::registry::RegistryClient;
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::config::ConnectConfig;
-use crate::convert::registry::SchemaRegistry;
 use crate::convert::{Converter, Format, Part};
 use crate::definition::ConfigMap;
 use crate::error::TaskError;
@@ -176,15 +176,7 @@ impl TaskContext {
         let own = self.text(&format!("{key}.schema.registry.url"));
         let url =
             if own.is_empty() { self.services.config.registry_url.as_deref() } else { Some(own) };
-        let registry = match url {
-            Some(url) if format == Format::Avro => {
-                let registry = SchemaRegistry::new(url);
-                Some(Arc::new(
-                    registry.map_err(|error| TaskError::lasting(format!("{url}: {error}")))?,
-                ))
-            }
-            _ => None,
-        };
+        let registry = url.filter(|_| format == Format::Avro).map(RegistryClient::new);
         Ok(Converter::new(format, part, registry))
     }
 
