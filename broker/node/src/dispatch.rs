@@ -246,6 +246,7 @@ impl ShardNode {
                     self.effects.push_back(Effect::Respond { connection, segments });
                 }
                 self.runnable.insert(connection);
+                self.runnable.append(&mut self.sessions.release(&self.config.limits));
             }
             Origin::Shard(asker) => {
                 let ticket = asker.ticket;

@@ -15,6 +15,10 @@ pub struct Limits {
     pub frames_queued_max: usize,
     /// Bytes of those frames before its reading stops. One frame is always taken.
     pub frame_bytes_queued_max: usize,
+    /// Bytes of the frames of all connections, queued and under way, before those that send more
+    /// are no longer read from. Kafka's `queued.max.request.bytes`, which has no default there:
+    /// without one, memory grows with the number of clients.
+    pub frame_bytes_of_all_max: usize,
     /// Incremental fetch sessions (KIP-227) per shard; Kafka's 1,000 per broker.
     pub fetch_sessions_max: usize,
     /// Partitions that one fetch session may hold.
@@ -38,6 +42,7 @@ impl Default for Limits {
             requests_in_flight_max: 64,
             frames_queued_max: 128,
             frame_bytes_queued_max: 8 * 1024 * 1024,
+            frame_bytes_of_all_max: 256 * 1024 * 1024,
             fetch_sessions_max: 1_000,
             fetch_session_partitions_max: 10_000,
             fetch_bytes_max: 55 * 1024 * 1024,

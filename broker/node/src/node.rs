@@ -247,6 +247,7 @@ impl ShardNode {
             }
         }
         self.runnable.remove(&connection);
+        self.runnable.append(&mut self.sessions.release(&self.config.limits));
     }
 
     fn handle_command(&mut self, now: Now, token: CommandToken, command: LocalCommand) {

@@ -10,6 +10,8 @@
 //!   keeps several batches in flight, and since appends happen at dispatch and in order, a produce
 //!   may begin while only produces are under way.
 //! - A connection whose queue is full is not read from; every queue has a limit.
+//! - Frames of all connections together have a limit too: while it is reached, a connection that
+//!   has sent a frame is *held*, which means it is not read from, until half of the memory is free.
 //!
 //! Absent on purpose: what requests mean. Only the first two bytes, the API key, are looked at.
 
@@ -18,7 +20,7 @@ use crate::effect::ResponseSegment;
 use crate::event::ConnectionId;
 use crate::limits::Limits;
 use bytes::Bytes;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 /// The API key of Produce.
@@ -28,6 +30,8 @@ const PRODUCE: [u8; 2] = [0, 0];
 struct Slot {
     ticket: Ticket,
     pipelines: bool,
+    /// Of its frame, until it is answered.
+    frame_bytes: usize,
     /// What leaves when all earlier slots have left; an empty list is a request without answer.
     answer: Option<Vec<ResponseSegment>>,
 }
@@ -46,6 +50,10 @@ struct Session {
 #[derive(Debug, Default)]
 pub(crate) struct Sessions {
     connections: BTreeMap<ConnectionId, Session>,
+    /// Of all frames that are queued or under way.
+    frame_bytes: usize,
+    /// Not read from because of the frames of all.
+    held: BTreeSet<ConnectionId>,
 }
 
 impl Sessions {
@@ -63,8 +71,11 @@ impl Sessions {
 
     /// Forgets a connection; returns the requests that nobody waits for any more.
     pub(crate) fn disconnected(&mut self, connection: ConnectionId) -> Vec<Ticket> {
-        let session = self.connections.remove(&connection);
-        let slots = session.map(|session| session.slots).unwrap_or_default();
+        self.held.remove(&connection);
+        let Some(session) = self.connections.remove(&connection) else { return Vec::new() };
+        let slots = session.slots;
+        let under_way: usize = slots.iter().map(|slot| slot.frame_bytes).sum();
+        self.frame_bytes -= session.queued_bytes + under_way;
         slots.into_iter().filter(|slot| slot.answer.is_none()).map(|slot| slot.ticket).collect()
     }
 
@@ -83,10 +94,11 @@ impl Sessions {
             return;
         }
         session.queued_bytes += frame.len();
+        self.frame_bytes += frame.len();
         session.queue.push_back(frame);
     }
 
-    /// The next frame of a connection whose turn has come.
+    /// The next frame of a connection whose turn has come; [`Sessions::begin`] must follow.
     pub(crate) fn next_frame(
         &mut self,
         connection: ConnectionId,
@@ -111,7 +123,8 @@ impl Sessions {
     pub(crate) fn begin(&mut self, connection: ConnectionId, ticket: Ticket, frame: &[u8]) {
         if let Some(session) = self.connections.get_mut(&connection) {
             let pipelines = frame.starts_with(&PRODUCE);
-            session.slots.push_back(Slot { ticket, pipelines, answer: None });
+            let frame_bytes = frame.len();
+            session.slots.push_back(Slot { ticket, pipelines, frame_bytes, answer: None });
         }
     }
 
@@ -125,6 +138,7 @@ impl Sessions {
         let Some(session) = self.connections.get_mut(&connection) else { return Vec::new() };
         if let Some(slot) = session.slots.iter_mut().find(|slot| slot.ticket == ticket) {
             slot.answer = Some(segments);
+            self.frame_bytes -= std::mem::take(&mut slot.frame_bytes);
         }
         let mut leaving = Vec::new();
         while session.slots.front().is_some_and(|slot| slot.answer.is_some()) {
@@ -138,7 +152,7 @@ impl Sessions {
     pub(crate) fn close(&mut self, connection: ConnectionId) -> bool {
         let Some(session) = self.connections.get_mut(&connection) else { return false };
         session.queue.clear();
-        session.queued_bytes = 0;
+        self.frame_bytes -= std::mem::take(&mut session.queued_bytes);
         !std::mem::replace(&mut session.closing, true)
     }
 
@@ -149,13 +163,27 @@ impl Sessions {
         limits: &Limits,
     ) -> Option<bool> {
         let session = self.connections.get_mut(&connection)?;
+        let all_full = limits.frame_bytes_of_all_max <= self.frame_bytes;
+        if all_full {
+            self.held.insert(connection);
+        }
         let full = limits.frames_queued_max <= session.queue.len()
-            || limits.frame_bytes_queued_max <= session.queued_bytes;
+            || limits.frame_bytes_queued_max <= session.queued_bytes
+            || all_full;
         // Resume only when half of the queue is free, so that a slow client does not flip the
         // switch with every frame.
         let half_free = session.queue.len() <= limits.frames_queued_max / 2
-            && session.queued_bytes <= limits.frame_bytes_queued_max / 2;
+            && session.queued_bytes <= limits.frame_bytes_queued_max / 2
+            && !self.held.contains(&connection);
         let reading = if session.reading { !full } else { half_free };
         (std::mem::replace(&mut session.reading, reading) != reading).then_some(reading)
+    }
+
+    /// The connections that were held and may be looked at again, once there is room.
+    pub(crate) fn release(&mut self, limits: &Limits) -> BTreeSet<ConnectionId> {
+        match self.frame_bytes <= limits.frame_bytes_of_all_max / 2 {
+            true => std::mem::take(&mut self.held),
+            false => BTreeSet::new(),
+        }
     }
 }

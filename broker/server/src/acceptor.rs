@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 
 use crate::shard::{Mail, Mailbox};
-use crate::status::{Counters, Status};
+use crate::status::{Counters, Places, Status};
 
 /// Rest after an error that comes back at once, such as no free file descriptors.
 const PAUSE: Duration = Duration::from_millis(50);
@@ -19,13 +19,13 @@ const PAUSE: Duration = Duration::from_millis(50);
 pub(crate) async fn run(
     listener: TcpListener,
     shards: Vec<Mailbox>,
-    (connections_max, status): (usize, Arc<Status>),
+    (places, status): (Places, Arc<Status>),
 ) {
     for shard in shards.iter().cycle() {
         let (stream, peer) = accept(&listener).await;
-        let Some(place) = status.admit(connections_max) else {
+        let Some(place) = status.admit(peer.ip(), places) else {
             Counters::add(&status.counters.connections_refused);
-            tracing::warn!(%peer, connections_max, "a connection is refused");
+            tracing::warn!(%peer, ?places, "a connection is refused");
             continue;
         };
         Counters::add(&status.counters.connections_accepted);

@@ -18,7 +18,7 @@ use crate::error::ServerError;
 use crate::http::HttpThread;
 use crate::lock::DirectoryLock;
 use crate::shard::{self, Mail, Mailbox, ShardSeed};
-use crate::status::Status;
+use crate::status::{Places, Status};
 
 /// How long a clean close may take before the server ends without it. Nothing acknowledged is
 /// lost then; the next start has more to read.
@@ -103,7 +103,10 @@ impl Server {
         let limits = ConnectionLimits {
             frame_bytes_max: node.limits.frame_bytes_max,
             idle_timeout: config.idle_timeout,
-            connections_max: config.connections_max,
+            places: Places {
+                of_all: config.connections_max,
+                per_address: config.connections_per_address_max,
+            },
         };
         let start = ShardStart { limits, node: Arc::new(node), disk, pool, listener };
         let shards = start.run(&stopper)?;

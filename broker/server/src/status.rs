@@ -1,5 +1,7 @@
 //! What the threads of a server know of each other: who runs, who has failed, what was counted.
 
+use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -11,8 +13,9 @@ use parking_lot::{Condvar, Mutex};
 pub(crate) struct Status {
     progress: Mutex<Progress>,
     changed: Condvar,
-    /// Open connections of Kafka clients, of all shards.
-    connections: AtomicUsize,
+    /// Open connections of Kafka clients, of all shards, by where they come from.
+    connections: Mutex<BTreeMap<IpAddr, usize>>,
+    connection_count: AtomicUsize,
     pub(crate) counters: Counters,
 }
 
@@ -28,7 +31,8 @@ struct Progress {
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
     pub(crate) connections_accepted: AtomicU64,
-    /// Turned away because there were `max.connections` already.
+    /// Turned away because there were `max.connections` already, or `max.connections.per.ip` of
+    /// one address.
     pub(crate) connections_refused: AtomicU64,
     /// Closed because of a frame with an impossible length.
     pub(crate) frames_refused: AtomicU64,
@@ -93,24 +97,48 @@ impl Status {
         true
     }
 
-    /// Takes one of `limit` places for a connection.
-    pub(crate) fn admit(self: &Arc<Self>, limit: usize) -> Option<Place> {
-        let taken = self.connections.fetch_add(1, Ordering::Relaxed);
-        let place = Place(self.clone());
-        (taken < limit).then_some(place)
+    /// Takes a place for a connection from `address`; `None` when there is none left.
+    pub(crate) fn admit(self: &Arc<Self>, address: IpAddr, places: Places) -> Option<Place> {
+        let mut connections = self.connections.lock();
+        let of_this = connections.get(&address).copied().unwrap_or(0);
+        if places.per_address <= of_this || places.of_all <= self.connections() {
+            return None;
+        }
+        connections.insert(address, of_this + 1);
+        self.connection_count.fetch_add(1, Ordering::Relaxed);
+        Some(Place { status: self.clone(), address })
     }
 
     pub(crate) fn connections(&self) -> usize {
-        self.connections.load(Ordering::Relaxed)
+        self.connection_count.load(Ordering::Relaxed)
     }
+}
+
+/// How many connections there may be at one time.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Places {
+    /// Of all shards.
+    pub(crate) of_all: usize,
+    /// From one address.
+    pub(crate) per_address: usize,
 }
 
 /// A connection's place among those that are allowed; free again when dropped.
 #[derive(Debug)]
-pub(crate) struct Place(Arc<Status>);
+pub(crate) struct Place {
+    status: Arc<Status>,
+    address: IpAddr,
+}
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.0.connections.fetch_sub(1, Ordering::Relaxed);
+        let mut connections = self.status.connections.lock();
+        if let Some(count) = connections.get_mut(&self.address) {
+            *count -= 1;
+            if *count == 0 {
+                connections.remove(&self.address);
+            }
+        }
+        self.status.connection_count.fetch_sub(1, Ordering::Relaxed);
     }
 }

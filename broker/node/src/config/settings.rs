@@ -270,6 +270,13 @@ pub static SETTINGS: &[Setting] = &[
         "Partitions of the topic of consumer groups, when it is made."
     ),
     int!(
+        "queued.max.request.bytes",
+        limits.frame_bytes_of_all_max,
+        1_024,
+        usize::MAX >> 1,
+        "Bytes of requests that one shard holds before clients that send more have to wait."
+    ),
+    int!(
         "socket.request.max.bytes",
         limits.frame_bytes_max,
         1_024,

@@ -1,7 +1,9 @@
 //! What strangers may send: unknown APIs, broken bodies, too much at once.
 
 use crate::driver::World;
+use crate::driver::script::check_in;
 use bytes::{BufMut, Bytes, BytesMut};
+use mainstem_node::NodeConfig;
 use mainstem_protocol::messages::api_versions::ApiVersionsRequest;
 use mainstem_protocol::{ApiKey, ErrorCode};
 
@@ -98,4 +100,34 @@ fn a_connection_that_sends_too_much_is_not_read_from() {
         answers += 1;
     }
     assert_eq!((answers, before, world.not_reading.len()), (1000, 0, 0));
+}
+
+/// All clients together have a limit: who sends more while it is reached waits, and nobody else.
+#[test]
+fn frames_of_all_connections_have_a_limit() {
+    let mut config = NodeConfig::default();
+    config.limits.frame_bytes_of_all_max = 1_000;
+    let value = "x".repeat(1_000);
+    let script = format!(
+        r"
+topic t 1
+  t NONE
+hold
+produce t-0 {value} on=1
+  no answer
+# The limit is reached; a second client is taken at its word once more, and then not read from.
+produce t-0 b on=2
+  no answer
+held
+  {{1, 2}}
+release
+answer on=1
+  base=0
+answer on=2
+  base=1
+held
+  {{}}
+"
+    );
+    check_in(World::with_config(1, config), &script);
 }

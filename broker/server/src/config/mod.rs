@@ -37,6 +37,8 @@ pub struct ServerConfig {
     pub shards: u16,
     /// Connections of Kafka clients at one time; more are closed at once.
     pub connections_max: usize,
+    /// Of these, from one address.
+    pub connections_per_address_max: usize,
     /// A connection without traffic for this long is closed.
     pub idle_timeout: Duration,
     /// What was ignored, to be said in the log.
@@ -53,6 +55,7 @@ impl Default for ServerConfig {
             metrics_listen: Some(local(9644)),
             shards: default_shards(),
             connections_max: 10_000,
+            connections_per_address_max: usize::MAX,
             idle_timeout: Duration::from_secs(600),
             warnings: Vec::new(),
         }
@@ -97,6 +100,8 @@ impl ServerConfig {
         let mut shell = Reader { given: &mut given, problems: &mut problems };
         shell.number("shards", 1, 256, &mut config.shards);
         shell.number("max.connections", 1, 1_000_000, &mut config.connections_max);
+        let per_address = &mut config.connections_per_address_max;
+        shell.number("max.connections.per.ip", 1, usize::MAX, per_address);
         let mut idle_ms = 600_000_u64;
         shell.number("connections.max.idle.ms", 1_000, u64::from(u32::MAX), &mut idle_ms);
         config.idle_timeout = Duration::from_millis(idle_ms);

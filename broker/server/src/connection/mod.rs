@@ -25,7 +25,7 @@ use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
 use crate::shard::Inbox;
-use crate::status::Place;
+use crate::status::{Place, Places};
 use outbox::Outbox;
 
 /// Frames that one client may put into one pass of the shard.
@@ -38,8 +38,7 @@ const PASS_BYTES_MAX: usize = 4 * 1024 * 1024;
 pub(crate) struct ConnectionLimits {
     pub(crate) frame_bytes_max: usize,
     pub(crate) idle_timeout: Duration,
-    /// Connections at one time, of all shards.
-    pub(crate) connections_max: usize,
+    pub(crate) places: Places,
 }
 
 /// What the two tasks and the shard share.

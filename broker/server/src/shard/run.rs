@@ -153,7 +153,7 @@ impl Shard {
         if let Some(listener) = seed.listener {
             let listener = tokio::net::TcpListener::from_std(listener)
                 .map_err(|source| ServerError::Spawn { what: "the acceptor".into(), source })?;
-            let places = (limits.connections_max, status.clone());
+            let places = (limits.places, status.clone());
             tokio::task::spawn_local(acceptor::run(listener, mailboxes.clone(), places));
         }
         let mailbox = mailboxes[usize::from(index.0)].clone();

@@ -138,7 +138,13 @@ fn a_client_that_does_not_read_stops_nobody() {
 
 #[test]
 fn connections_beyond_the_limit_are_closed() {
-    let properties = [("max.connections".to_owned(), "3".to_owned())].into();
+    for key in ["max.connections", "max.connections.per.ip"] {
+        beyond_three_connections(key);
+    }
+}
+
+fn beyond_three_connections(key: &str) {
+    let properties = [(key.to_owned(), "3".to_owned())].into();
     let broker = Embedded::start_with(EmbeddedOptions { properties, ..Default::default() });
     let broker = broker.expect("start");
     let mut kept: Vec<Client> = (0..3).map(|_| Client::connect(&broker.bootstrap())).collect();

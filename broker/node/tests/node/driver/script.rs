@@ -116,6 +116,10 @@ impl Script {
             "restart" => self.world.restart(words.number("shards", 1) as u16),
             "crash" => self.world.crash(words.number("seed", 1) as u64),
             "kill" => self.world.kill(),
+            "held" => {
+                let text = format!("{:?}", self.world.not_reading);
+                self.say(&text);
+            }
             "halted" => {
                 let text = format!("{:?}", self.world.halted.is_some());
                 self.say(&text);
