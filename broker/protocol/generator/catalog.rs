@@ -118,10 +118,12 @@ pub(super) fn module_tail(code: &mut Code, description: &Description) {
     }
 }
 
-/// Macros that apply another macro to every API and to every data record.
+/// Macros that apply another macro to every API and to every data record: for tests and for fuzzing,
+/// which is why they leave the crate, hidden.
 pub(super) fn for_each(code: &mut Code, descriptions: &[Description]) {
     for (macro_name, apis) in [("for_each_api", true), ("for_each_data", false)] {
-        code.line("#[cfg(test)]");
+        code.line("#[doc(hidden)]");
+        code.line("#[macro_export]");
         code.open(&format!("macro_rules! {macro_name}"));
         code.open("($visit:ident) =>");
         for description in descriptions {
