@@ -46,6 +46,12 @@ pub struct MetricsSnapshot {
     pub log_bytes: u64,
     /// Gauge: producers with an open transaction on a partition of this shard.
     pub open_transactions: u64,
+    /// Gauge: partitions with a transaction that its coordinator should have ended long ago:
+    /// nothing was written to it for `transaction.max.timeout.ms` and five minutes. It hangs, and
+    /// read-committed consumers with it; more than 0 wants an operator.
+    pub partitions_with_late_transactions: u64,
+    /// Gauge: requests of clients that were begun and not answered yet.
+    pub requests_under_way: u64,
 }
 
 /// The counting side.

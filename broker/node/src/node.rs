@@ -25,6 +25,7 @@ use crate::shard_message::ShardMessage;
 use mainstem_platform::{Disk, Instant, Now, SeededRandom};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Why a shard could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +40,15 @@ pub enum NodeError {
     /// A log could not be opened. Stop: nothing was deleted.
     #[error("open {path}: {problem}")]
     Log { path: String, problem: String },
+}
+
+/// How long beyond its timeout a transaction may be open before it counts as late. Kafka's figure.
+const LATE_TRANSACTION: Duration = Duration::from_secs(5 * 60);
+
+/// Open transactions that were written to last before this wall time are late.
+fn late_before_ms(config: &NodeConfig, now: Now) -> i64 {
+    let patience = config.transaction_max_timeout.saturating_add(LATE_TRANSACTION);
+    now.wall_ms.saturating_sub(i64::try_from(patience.as_millis()).unwrap_or(i64::MAX))
 }
 
 /// What one deadline of the shard is for.
@@ -254,7 +264,7 @@ impl ShardNode {
         match command {
             LocalCommand::Registry(command) => self.handle_registry(now, token, command),
             LocalCommand::Metrics => {
-                let snapshot = Box::new(self.metrics_snapshot());
+                let snapshot = Box::new(self.metrics_snapshot(now));
                 self.effects.push_back(Effect::CommandReply {
                     token,
                     reply: LocalReply::Metrics(snapshot),
@@ -263,13 +273,14 @@ impl ShardNode {
         }
     }
 
-    fn metrics_snapshot(&self) -> MetricsSnapshot {
+    fn metrics_snapshot(&self, now: Now) -> MetricsSnapshot {
         let mut snapshot = self.metrics.snapshot();
         snapshot.connections = self.sessions.len() as u64;
         snapshot.fetches_waiting =
             self.timers.iter().filter(|(_, timer)| matches!(timer, Timer::Fetch(_))).count() as u64;
         snapshot.fetch_sessions = self.fetch_sessions.len() as u64;
-        self.partitions.fill_gauges(&mut snapshot);
+        snapshot.requests_under_way = self.requests.len() as u64;
+        self.partitions.fill_gauges(&mut snapshot, late_before_ms(&self.config, now));
         snapshot
     }
 

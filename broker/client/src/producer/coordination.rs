@@ -152,6 +152,7 @@ impl Transaction {
             Err(Failure::Disconnected(_) | Failure::Malformed(_)) => {
                 self.coordinator.disconnected(now, wire);
                 self.pending.append(&mut self.adding);
+                self.request_in_doubt();
                 return;
             }
         };
@@ -287,6 +288,7 @@ impl Transaction {
             Err(_) => {
                 job.coordinator.disconnected(now, wire);
                 self.offsets = Some(job);
+                self.request_in_doubt();
                 return;
             }
         };

@@ -10,7 +10,8 @@
 //! - At most one request to the transaction coordinator is in flight.
 //! - EndTxn leaves only when every batch and every offset commit has its answer.
 //! - A request without an answer is made again unchanged until it has one: brokers treat all of
-//!   them as idempotent. Nothing is assumed about its outcome.
+//!   them as idempotent. Nothing is assumed about its outcome, nor that it is not still on its way:
+//!   no copy of it may reach into the next transaction, so under TV1 that one gets a new epoch.
 //! - An abortable failure lets nothing but an abort through; a fatal one lets nothing through.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -279,6 +280,10 @@ impl Transaction {
             return;
         }
         match self.phase {
+            // The transaction has its outcome; only the producer does not go on.
+            Phase::Ending { operation, .. } if self.ended => {
+                self.results.push((operation, Ok(())));
+            }
             Phase::Initializing(operation) | Phase::Ending { operation, .. } => {
                 self.results.push((operation, Err(error.clone())));
             }
@@ -294,6 +299,20 @@ impl Transaction {
     /// doubt, so the next transaction needs a new epoch. TV2 gives one anyway.
     pub(crate) fn sequence_in_doubt(&mut self) {
         self.bump = true;
+    }
+
+    /// A request of this transaction may still be on its way, and will be made again. Under TV1 all
+    /// transactions of a session have one epoch, so a late copy would end the next transaction, add
+    /// a partition or offsets to it, or begin it: the next one needs a new epoch (KAFKA-17754). TV2
+    /// gives one anyway.
+    pub(super) fn request_in_doubt(&mut self) {
+        if !self.v2 && self.is_begun() {
+            self.bump = true;
+        }
+    }
+
+    fn is_begun(&self) -> bool {
+        self.is_open() || self.is_ending()
     }
 
     /// Does the next thing. `quiet`: no batch waits or is in flight.

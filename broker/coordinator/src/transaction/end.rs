@@ -141,7 +141,8 @@ fn judge_v2(
             is_retry || is_current
         }
     };
-    if !is_valid {
+    // The answer to a retry is the producer as it goes on, and nobody goes on under the last epoch.
+    if !is_valid || (is_retry && metadata.state.is_at_rest() && metadata.is_at_last_epoch()) {
         return Err(ErrorCode::PRODUCER_FENCED);
     }
     match (metadata.state, outcome) {

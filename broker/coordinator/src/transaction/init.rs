@@ -135,13 +135,14 @@ impl TransactionCoordinator {
             | TransactionState::CompleteAbort => {
                 let is_current =
                     expected.is_none_or(|expected| expected.epoch == metadata.producer_epoch);
-                if metadata.is_epoch_exhausted() && is_current {
+                // Fenced with the last epoch, by its timeout or by itself: it may go on, but not
+                // under that epoch.
+                let is_next = metadata.is_at_last_epoch()
+                    && expected.is_some_and(|e| e.epoch == metadata.last_producer_epoch);
+                if metadata.is_epoch_exhausted() && (is_current || is_next) {
                     let metadata = metadata.clone();
                     let Some(new_id) = self.take_id() else { return Ok(Verdict::NeedsId) };
-                    let last = match expected {
-                        Some(_) => metadata.producer_epoch,
-                        None => ProducerEpoch::NONE,
-                    };
+                    let last = expected.map_or(ProducerEpoch::NONE, |expected| expected.epoch);
                     let next = metadata.with_producer_id(new_id, last, timeout_ms, now.wall_ms);
                     return Ok(Verdict::Session(next));
                 }

@@ -146,9 +146,27 @@ impl Metadata {
         EPOCH_MAX_FOR_CLIENTS <= self.producer_epoch
     }
 
+    /// The producer was fenced with the last epoch that there is. No client may go on under it: the
+    /// next session has a new producer id.
+    pub(super) fn is_at_last_epoch(&self) -> bool {
+        EPOCH_MAX_FOR_CLIENTS < self.producer_epoch
+    }
+
     pub(super) fn next_epoch(&self) -> ProducerEpoch {
         let next = self.producer_epoch.0.checked_add(1);
         ProducerEpoch(next.expect("an exhausted epoch is rotated before it is raised"))
+    }
+
+    /// Raises the epoch for the markers of an end. A log that says that a transaction runs under
+    /// the last epoch was not written by this coordinator; its end still has to come, with markers
+    /// of version 1, which may carry the epoch of their records.
+    fn raise_for_end(&mut self, last: ProducerEpoch) {
+        self.last_producer_epoch = last;
+        if self.is_at_last_epoch() {
+            self.client_version = ClientVersion::V1;
+        } else {
+            self.producer_epoch = self.next_epoch();
+        }
     }
 
     /// A new session under a higher epoch.
@@ -215,9 +233,9 @@ impl Metadata {
         now_ms: i64,
     ) -> Self {
         let mut next = self.clone();
+        next.client_version = version;
         if version == ClientVersion::V2 {
-            next.last_producer_epoch = self.producer_epoch;
-            next.producer_epoch = self.next_epoch();
+            next.raise_for_end(self.producer_epoch);
         }
         if self.state.is_at_rest() {
             // An abort of nothing: no partition has given it a beginning.
@@ -226,15 +244,13 @@ impl Metadata {
         next.next_producer_id = next_producer_id;
         next.state = outcome.prepare();
         next.update_ms = now_ms;
-        next.client_version = version;
         next
     }
 
     /// The transaction is aborted against its client: a higher epoch fences it.
     pub(super) fn fenced(&self, last: ProducerEpoch, now_ms: i64) -> Self {
         let mut next = self.clone();
-        next.producer_epoch = self.next_epoch();
-        next.last_producer_epoch = last;
+        next.raise_for_end(last);
         next.state = TransactionState::PrepareAbort;
         next.update_ms = now_ms;
         next

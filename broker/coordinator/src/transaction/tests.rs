@@ -3,7 +3,8 @@
 //! histories with crashes from a printed seed; the rules are written down in
 //! `tests/scripts/transaction`.
 
-use super::state::{Metadata, TransactionState};
+use super::record::encode;
+use super::state::{EPOCH_MAX_FOR_CLIENTS, Metadata, TransactionState};
 use super::*;
 use crate::log::{AppendToken, ClientContext, CoordinatorRecord, TopicPartition};
 use mainstem_platform::{Instant, Now, Random, SeededRandom};
@@ -55,12 +56,13 @@ impl World {
         let mut world = Self {
             random: SeededRandom::new(seed),
             machine: TransactionCoordinator::new(config()),
-            log: Vec::new(),
+            // Half of the lives begin with epochs that are nearly used up.
+            log: if seed % 2 == 0 { Vec::new() } else { vec![aged("a", 0), aged("b", 1)] },
             now_ms: 0,
             leader_epoch: 0,
             open: VecDeque::new(),
             rounds: Vec::new(),
-            next_id: 0,
+            next_id: 10,
             // Two clients share an id and fence each other.
             clients: vec![client("a"), client("a"), client("b")],
             asked: Vec::new(),
@@ -119,22 +121,25 @@ impl World {
         match (&self.asked[to as usize], response) {
             (Asked::Init(client), TransactionResponse::InitProducerId(response)) => {
                 if response.error_code == ErrorCode::NONE {
-                    let client = &mut self.clients[*client];
-                    client.producer = response.producer_id;
-                    client.epoch = response.producer_epoch;
+                    self.client_is(*client, response.producer_id, response.producer_epoch);
                 }
             }
             (Asked::End { client, before, commit }, TransactionResponse::EndTxn(response)) => {
                 if response.error_code == ErrorCode::NONE {
                     self.told.insert((before.0, before.1, *commit));
-                    let client = &mut self.clients[*client];
-                    client.producer = response.producer_id;
-                    client.epoch = response.producer_epoch;
+                    self.client_is(*client, response.producer_id, response.producer_epoch);
                 }
             }
             (Asked::Write, TransactionResponse::Partitions(_)) => {}
             _ => panic!("an answer of another kind"),
         }
+    }
+
+    fn client_is(&mut self, client: usize, producer: i64, epoch: i16) {
+        // The epoch above is left for a last fencing.
+        assert!(epoch <= EPOCH_MAX_FOR_CLIENTS.0, "{producer} is given epoch {epoch}");
+        self.clients[client].producer = producer;
+        self.clients[client].epoch = epoch;
     }
 
     fn settle(&mut self, most: usize) {
@@ -276,6 +281,14 @@ impl World {
             }
         }
     }
+}
+
+/// An id that was used very often.
+fn aged(id: &str, producer_id: i64) -> CoordinatorRecord {
+    let (producer_id, epoch) = (ProducerId(producer_id), ProducerEpoch(i16::MAX - 5));
+    let new = Metadata::new(producer_id, TIMEOUT_MS, 0);
+    let aged = new.with_epoch(epoch, ProducerEpoch::NONE, TIMEOUT_MS, 0);
+    encode(id, Some(&aged)).expect("a small record")
 }
 
 fn config() -> TransactionConfig {

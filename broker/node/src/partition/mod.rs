@@ -141,13 +141,17 @@ impl Partitions {
         self.map.get_mut(key)
     }
 
-    pub(crate) fn fill_gauges(&self, snapshot: &mut MetricsSnapshot) {
+    /// `late_before_ms`: when an open transaction that was last written to is late.
+    pub(crate) fn fill_gauges(&self, snapshot: &mut MetricsSnapshot, late_before_ms: i64) {
         snapshot.partitions = self.map.len() as u64;
         for partition in self.map.values() {
             snapshot.log_bytes += partition.log.size_bytes();
-            let open = partition.log.producers();
-            let open = open.iter().filter(|producer| producer.transaction_start.is_some());
-            snapshot.open_transactions += open.count() as u64;
+            let producers = partition.log.producers();
+            let open = producers.iter().filter(|producer| producer.transaction_start.is_some());
+            snapshot.open_transactions += open.clone().count() as u64;
+            let late =
+                open.map(|producer| producer.last_timestamp_ms).any(|at| at < late_before_ms);
+            snapshot.partitions_with_late_transactions += u64::from(late);
         }
     }
 }

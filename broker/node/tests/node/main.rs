@@ -1,7 +1,11 @@
 //! Tests of the whole machine at wire level: a broker without a shell, on a disk in memory.
 
+mod answers;
+mod coordinator_crashes;
 mod driver;
+mod exactly_once;
 mod groups;
+mod idempotence;
 mod limits;
 mod metadata;
 mod offsets;

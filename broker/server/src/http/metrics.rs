@@ -86,6 +86,8 @@ fn add(sum: &mut MetricsSnapshot, shard: &MetricsSnapshot) {
     sum.fetch_sessions += shard.fetch_sessions;
     sum.log_bytes += shard.log_bytes;
     sum.open_transactions += shard.open_transactions;
+    sum.partitions_with_late_transactions += shard.partitions_with_late_transactions;
+    sum.requests_under_way += shard.requests_under_way;
 }
 
 struct Scrape {
@@ -159,7 +161,7 @@ impl Scrape {
         ]
     }
 
-    fn gauges(&self) -> [(&'static str, &'static str, u64); 7] {
+    fn gauges(&self) -> [(&'static str, &'static str, u64); 9] {
         let node = &self.snapshot;
         [
             ("connections", "Open connections.", self.broker.status.connections() as u64),
@@ -168,6 +170,12 @@ impl Scrape {
             ("fetch_sessions", "Open fetch sessions.", node.fetch_sessions),
             ("log_bytes", "Bytes in the logs.", node.log_bytes),
             ("open_transactions", "Producers with an open transaction.", node.open_transactions),
+            (
+                "partitions_with_late_transactions",
+                "Partitions with a transaction that should have ended long ago.",
+                node.partitions_with_late_transactions,
+            ),
+            ("requests_under_way", "Requests without an answer yet.", node.requests_under_way),
             ("shards", "Threads with an event loop.", self.broker.shards.len() as u64),
         ]
     }

@@ -214,6 +214,23 @@ impl World {
         self.pump();
     }
 
+    /// Does the oldest sync that was held back, and says whether there was one.
+    pub(crate) fn release_one_sync(&mut self) -> bool {
+        if self.held.is_empty() {
+            return false;
+        }
+        let (shard, token, job) = self.held.remove(0);
+        let result = job.run(&*self.disk);
+        self.inbox[shard].push_back(Event::Synced { token, result });
+        self.pump();
+        true
+    }
+
+    /// How many answers of a connection wait to be taken.
+    pub(crate) fn answers(&self, connection: u64) -> usize {
+        self.answers.get(&connection).map_or(0, VecDeque::len)
+    }
+
     /// Steps all shards until nothing happens any more.
     pub(crate) fn pump(&mut self) {
         for _ in 0..10_000 {

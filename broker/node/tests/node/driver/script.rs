@@ -3,25 +3,26 @@
 //! [`check`] runs the commands of a script and compares the whole text, so a script is both the
 //! test and its expectation. Commands are words; `name=value` words are options.
 
+mod transactions;
+
 use super::World;
 use bytes::{Bytes, BytesMut};
-use mainstem_protocol::messages::add_partitions_to_txn::AddPartitionsToTxnTopic;
 use mainstem_protocol::messages::create_topics::{CreatableTopic, CreatableTopicConfig};
+use mainstem_protocol::messages::delete_records::{DeleteRecordsPartition, DeleteRecordsTopic};
 use mainstem_protocol::messages::fetch::{FetchPartition, FetchTopic};
 use mainstem_protocol::messages::list_offsets::{ListOffsetsPartition, ListOffsetsTopic};
 use mainstem_protocol::messages::metadata::MetadataRequestTopic;
 use mainstem_protocol::messages::produce::{PartitionProduceData, TopicProduceData};
 use mainstem_protocol::messages::{
-    AddPartitionsToTxnRequest, CreateTopicsRequest, DeleteTopicsRequest, EndTxnRequest,
-    FetchRequest, FetchResponse, FindCoordinatorRequest, InitProducerIdRequest, ListOffsetsRequest,
-    MetadataRequest, ProduceRequest,
+    CreateTopicsRequest, DeleteRecordsRequest, DeleteTopicsRequest, FetchRequest, FetchResponse,
+    ListOffsetsRequest, MetadataRequest, ProduceRequest,
 };
 use mainstem_protocol::record::{BatchBuilder, batches};
 use mainstem_protocol::{ErrorCode, ProducerEpoch, ProducerId, TopicId};
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-/// A transactional producer of a script.
+/// A producer of a script.
 #[derive(Debug, Clone, Default)]
 struct Producer {
     transactional_id: Option<String>,
@@ -46,7 +47,7 @@ pub(crate) fn check(script: &str) {
 }
 
 pub(crate) fn check_in(world: World, script: &str) {
-    let mut run = Script { world, producers: BTreeMap::new(), out: String::new() };
+    let mut run = Script::new(world);
     let expected: Vec<&str> = script.trim_matches('\n').lines().map(str::trim_end).collect();
     for line in &expected {
         if line.starts_with(' ') {
@@ -91,6 +92,18 @@ fn partition_of(word: &str) -> (String, i32) {
 }
 
 impl Script {
+    pub(crate) fn new(world: World) -> Script {
+        Script { world, producers: BTreeMap::new(), out: String::new() }
+    }
+
+    /// One command, outside of a script that is compared; gives what it led to.
+    pub(crate) fn ask(&mut self, line: &str) -> String {
+        let from = self.out.len();
+        self.step(line);
+        let lines: Vec<&str> = self.out[from..].lines().map(str::trim).collect();
+        lines.join("\n")
+    }
+
     fn say(&mut self, text: &str) {
         writeln!(self.out, "  {text}").expect("write to a string");
     }
@@ -107,9 +120,14 @@ impl Script {
             "fetch" => self.fetch(&words),
             "fetched" => self.fetched(&words),
             "offsets" => self.offsets(&words),
+            "trim" => self.trim(&words),
             "init" => self.init(&words),
             "add" => self.add(&words),
+            "add-group" => self.add_group(&words),
+            "offset" => self.offset(&words),
+            "committed" => self.committed(&words),
             "end" => self.end(&words),
+            "ended" => self.show_ended(&words),
             "advance" => self.world.advance_ms(words.plain[0].parse().expect("milliseconds")),
             "hold" => self.world.hold_syncs = true,
             "release" => self.world.release_syncs(),
@@ -184,7 +202,21 @@ impl Script {
         }
     }
 
-    /// `produce t-0 a b`: one batch with these values.
+    /// `trim t-0 5`: the records before offset 5 are deleted.
+    fn trim(&mut self, words: &Words) {
+        let (name, partition_index) = partition_of(words.plain[0]);
+        let offset = words.plain[1].parse().expect("an offset");
+        let partitions = vec![DeleteRecordsPartition { partition_index, offset }];
+        let topics = vec![DeleteRecordsTopic { name, partitions }];
+        let request = DeleteRecordsRequest { topics, ..Default::default() };
+        let response = self.world.call(1, 2, &request);
+        let row = &response.topics[0].partitions[0];
+        self.say(&format!("{} low={}", row.error_code.name(), row.low_watermark));
+    }
+
+    /// `produce t-0 a b`: one batch with these values. `seq=` and `late=` (epochs behind) make it a
+    /// wrong one; so do `plain=1` (not transactional), `nameless=1` (no transactional id in the
+    /// request) and `control=1`.
     fn produce(&mut self, words: &Words) {
         let (topic, partition) = partition_of(words.plain[0]);
         let mut producer = words.options.get("as").map(|name| self.producers[*name].clone());
@@ -194,12 +226,15 @@ impl Script {
         if let Some(producer) = &mut producer {
             let next = producer.sequences.entry(words.plain[0].to_owned()).or_default();
             let sequence = words.number("seq", i64::from(*next)) as i32;
-            *next = sequence + values.len() as i32;
-            builder =
-                builder.producer(ProducerId(producer.id), ProducerEpoch(producer.epoch), sequence);
+            *next = sequence.wrapping_add(values.len() as i32) & i32::MAX;
+            let epoch = ProducerEpoch(producer.epoch - words.number("late", 0) as i16);
+            builder = builder.producer(ProducerId(producer.id), epoch, sequence);
             if producer.transactional_id.is_some() && !words.options.contains_key("plain") {
                 builder = builder.transactional();
             }
+        }
+        if words.options.contains_key("control") {
+            builder = builder.control();
         }
         for value in &values {
             let key = words.options.get("key").map(|key| key.as_bytes());
@@ -218,8 +253,10 @@ impl Script {
         }
         data.partition_data =
             vec![PartitionProduceData { index: partition, records: Some(batch.freeze()) }];
+        let named = !words.options.contains_key("nameless");
+        let id = producer.as_ref().and_then(|p| p.transactional_id.clone());
         let request = ProduceRequest {
-            transactional_id: producer.as_ref().and_then(|p| p.transactional_id.clone()),
+            transactional_id: id.filter(|_| named),
             acks: words.number("acks", -1) as i16,
             timeout_ms: 1000,
             topic_data: vec![data],
@@ -322,69 +359,6 @@ impl Script {
         let row = &response.topics[0].partitions[0];
         let error = row.error_code.name();
         self.say(&format!("{error} offset={} timestamp={}", row.offset, row.timestamp));
-    }
-
-    /// `init A tid=x`: finds the coordinator and gets a producer id. Without tid: idempotent.
-    fn init(&mut self, words: &Words) {
-        let transactional_id = words.options.get("tid").map(|id| (*id).to_owned());
-        if let Some(id) = &transactional_id {
-            let request = FindCoordinatorRequest {
-                key_type: 1,
-                coordinator_keys: vec![id.clone()],
-                ..Default::default()
-            };
-            let found = self.world.call(3, 4, &request);
-            assert_eq!(found.coordinators[0].error_code, ErrorCode::NONE);
-        }
-        let request = InitProducerIdRequest {
-            transactional_id: transactional_id.clone(),
-            transaction_timeout_ms: words.number("timeout", 60_000) as i32,
-            producer_id: -1,
-            producer_epoch: -1,
-        };
-        let response = self.world.call(3, 4, &request);
-        let (id, epoch) = (response.producer_id, response.producer_epoch);
-        let producer = Producer { transactional_id, id, epoch, sequences: BTreeMap::new() };
-        self.producers.insert(words.plain[0].to_owned(), producer);
-        self.say(&format!("{} id={id} epoch={epoch}", response.error_code.name()));
-    }
-
-    /// `add A t-0`: version 1 clients say it before they write.
-    fn add(&mut self, words: &Words) {
-        let producer = self.producers[words.plain[0]].clone();
-        let (name, partition) = partition_of(words.plain[1]);
-        let topic = AddPartitionsToTxnTopic { name, partitions: vec![partition] };
-        let request = AddPartitionsToTxnRequest {
-            v3_and_below_transactional_id: producer.transactional_id.unwrap_or_default(),
-            v3_and_below_producer_id: producer.id,
-            v3_and_below_producer_epoch: producer.epoch,
-            v3_and_below_topics: vec![topic],
-            ..Default::default()
-        };
-        let response = self.world.call(3, 3, &request);
-        let result = &response.results_by_topic_v3_and_below[0].results_by_partition[0];
-        self.say(result.partition_error_code.name());
-    }
-
-    /// `end A commit v=5`.
-    fn end(&mut self, words: &Words) {
-        let name = words.plain[0].to_owned();
-        let producer = self.producers[&name].clone();
-        let request = EndTxnRequest {
-            transactional_id: producer.transactional_id.clone().unwrap_or_default(),
-            producer_id: producer.id,
-            producer_epoch: producer.epoch,
-            committed: words.has("commit"),
-        };
-        let version = words.number("v", 3) as i16;
-        let response = self.world.call(3, version, &request);
-        self.say(response.error_code.name());
-        if 5 <= version && response.error_code == ErrorCode::NONE {
-            let producer = self.producers.get_mut(&name).expect("a producer");
-            producer.id = response.producer_id;
-            producer.epoch = response.producer_epoch;
-            producer.sequences.clear();
-        }
     }
 }
 

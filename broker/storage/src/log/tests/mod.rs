@@ -6,6 +6,7 @@ mod compacting;
 mod damage;
 mod deleting;
 mod durability;
+mod interleavings;
 mod reading;
 
 use super::Log;
