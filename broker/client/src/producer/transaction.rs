@@ -241,7 +241,7 @@ impl Transaction {
 
     /// Whether a batch for the partition may leave now. Under TV1 the partition is added first.
     pub(crate) fn may_send(&mut self, partition: &TopicPartition) -> bool {
-        if self.failure().is_some() || !(self.is_open() || self.is_ending()) {
+        if self.failure().is_some() || !self.is_begun() {
             return false;
         }
         if self.v2 {
