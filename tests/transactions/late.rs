@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use mainstem_client::{Consumer, OffsetAndMetadata, ProducerRecord, TopicPartition};
+use mainstem_client::{OffsetAndMetadata, ProducerRecord, TopicPartition};
 use mainstem_protocol::messages::{
     AddPartitionsToTxnRequest, EndTxnRequest, InitProducerIdRequest, ProduceRequest,
     TxnOffsetCommitRequest,
@@ -157,8 +157,7 @@ pub(crate) async fn added_partitions(version: Version) {
 pub(crate) async fn offsets_in_the_next_transaction(version: Version) {
     let room = Room::new(version).await;
     let producer = room.producer().await;
-    let config = room.consumer_config().group_id("g");
-    let consumer = Consumer::connect(config).await.expect("connect a consumer");
+    let consumer = room.member().await;
     let group = consumer.group_metadata().expect("a group");
     let partition = TopicPartition::new(TOPIC, 0);
     let at = |offset| [(partition.clone(), OffsetAndMetadata::new(offset))];
@@ -201,8 +200,7 @@ pub(crate) async fn a_raised_epoch(version: Version) {
 /// Every answer of a transaction is lost once; what is done again counts once.
 pub(crate) async fn lost_answers(version: Version) {
     let room = Room::new(version).await;
-    let consumer = Consumer::connect(room.consumer_config().group_id("g")).await;
-    let consumer = consumer.expect("connect a consumer");
+    let consumer = room.member().await;
     let group = consumer.group_metadata().expect("a group");
     let partition = TopicPartition::new(TOPIC, 0);
     let keys: &[ApiKey] = match version {

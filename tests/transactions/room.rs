@@ -27,7 +27,6 @@ pub(crate) struct Room {
     broker: Option<Embedded>,
     address: String,
     pub(crate) proxy: Proxy,
-    pub(crate) version: Version,
     data: TempDir,
 }
 
@@ -40,7 +39,7 @@ impl Room {
         let admin = Admin::connect(AdminConfig::new(&address)).await.expect("connect an admin");
         let made = admin.create_topics(&[NewTopic::new(TOPIC, 1)]).await.expect("create topics");
         made.into_iter().for_each(|(name, result)| result.expect(&name));
-        Self { broker: Some(broker), address, proxy, version, data }
+        Self { broker: Some(broker), address, proxy, data }
     }
 
     /// A transactional producer that speaks through the proxy.
@@ -72,7 +71,14 @@ impl Room {
         kept.deliver::<R>(&self.address).await
     }
 
-    pub(crate) fn consumer_config(&self) -> ConsumerConfig {
+    /// A consumer of a group that reads committed records only: also its committed offsets are
+    /// those of ended transactions, for which it waits.
+    pub(crate) async fn member(&self) -> Consumer {
+        let config = self.consumer_config().group_id("g").isolation(Isolation::ReadCommitted);
+        Consumer::connect(config).await.expect("connect a consumer")
+    }
+
+    fn consumer_config(&self) -> ConsumerConfig {
         ConsumerConfig::new(&self.address).auto_offset_reset(AutoOffsetReset::Earliest)
     }
 
@@ -141,7 +147,7 @@ fn start(data: &TempDir) -> Embedded {
 
 /// Writes one record into the open transaction, and waits for its answer.
 pub(crate) async fn write(producer: &Producer, value: &str) {
-    let record = ProducerRecord::new(TOPIC, value).partition(0);
+    let record = ProducerRecord::new(TOPIC, value.to_owned()).partition(0);
     let delivery = producer.send(record).await.expect("send");
     delivery.await.expect("the record is written");
 }

@@ -156,10 +156,12 @@ impl Flow {
         }
     }
 
-    /// The next time at which waiting ends or a waiting batch is as old as `timeout`.
+    /// The next time at which waiting ends or a waiting batch is as old as `timeout`. The pause after
+    /// a failure holds fresh batches back as well, also when the batch that failed is gone.
     pub(crate) fn deadline(&self, now: Instant, timeout: std::time::Duration) -> Option<Instant> {
-        let first = self.unacked.iter().find(|sent| sent.ticket.is_none())?;
-        crate::core::earlier(self.backoff.deadline(now), Some(first.batch.created.plus(timeout)))
+        let first = self.unacked.iter().find(|sent| sent.ticket.is_none());
+        let expiry = first.map(|first| first.batch.created.plus(timeout));
+        crate::core::earlier(self.backoff.deadline(now), expiry)
     }
 }
 

@@ -6,6 +6,7 @@
 //! - `send <partition> <count>`: so many records; the batch is closed, one number names it.
 //! - `init`, `begin`, `offsets`, `commit`, `abort`: as in the API.
 //! - `reply <Api> <code> [base=<offset>] [epoch=<epoch>]`, `cut <Api>`, `wait <ms>`.
+//! - `rest`: time passes until the producer itself wants to be called.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -31,8 +32,8 @@ use super::ack::Delivery;
 use super::sender::Sender;
 use super::transaction::Transaction;
 use crate::config::ProducerConfig;
-use crate::core::OperationId;
 use crate::core::script::{Asked, Cluster, check, code};
+use crate::core::{Machine, OperationId};
 use crate::error::Result;
 use crate::records::{GroupMetadata, OffsetAndMetadata, ProducerRecord, TopicPartition};
 
@@ -84,6 +85,12 @@ impl World {
             ["reply", api, rest @ ..] => self.reply(api, rest),
             ["cut", api] => self.cluster.cut(&mut self.sender, api),
             ["wait", ms] => self.cluster.wait(ms.parse().expect("milliseconds")),
+            ["rest"] => {
+                let at = self.sender.deadline().expect("it wants to be called");
+                let rest = at.saturating_duration_since(self.cluster.now.instant);
+                let milliseconds = rest.as_nanos().div_ceil(1_000_000);
+                self.cluster.wait(u64::try_from(milliseconds).expect("a short rest"));
+            }
             other => panic!("no such command: {other:?}"),
         }
         self.cluster.settle(&mut self.sender, show);
