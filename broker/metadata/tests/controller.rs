@@ -138,6 +138,7 @@ fn draw(reply: &Reply, records: usize) -> String {
         Reply::ProducerIds { first, count } => vec![format!("{first}+{count}")],
         Reply::NoProducerIdsLeft => vec!["none left".to_owned()],
         Reply::BrokerRestarted { partitions } => vec![format!("{partitions} partitions")],
+        other => panic!("not a word of this conversation: {other:?}"),
     };
     format!("{} [{records}]", lines.join("; "))
 }

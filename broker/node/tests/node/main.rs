@@ -1,5 +1,6 @@
 //! Tests of the whole machine at wire level: a broker without a shell, on a disk in memory.
 
+mod configs;
 mod driver;
 mod groups;
 mod limits;
