@@ -173,15 +173,22 @@ impl Session<'_> {
 }
 
 fn read_configs(topic: &CreatableTopic) -> Result<BTreeMap<String, String>, Refusal> {
-    let refuse = |message: String| Refusal::new(ErrorCode::INVALID_CONFIG, message);
     let mut configs = BTreeMap::new();
+    let mut errors = Vec::new();
     for entry in &topic.configs {
-        let null = || refuse(config::ConfigError::Null(entry.name.clone()).to_string());
-        let value = entry.value.clone().ok_or_else(null)?;
-        configs.insert(entry.name.clone(), value.trim().to_owned());
+        match &entry.value {
+            Some(value) => {
+                configs.insert(entry.name.clone(), value.trim().to_owned());
+            }
+            None => errors.push(config::ConfigError::Null(entry.name.clone())),
+        }
     }
-    config::validate(&configs).map_err(|errors| refuse(errors.to_string()))?;
-    Ok(configs)
+    errors.extend(config::validate(&configs).err().into_iter().flat_map(|errors| errors.0));
+    if errors.is_empty() {
+        return Ok(configs);
+    }
+    let message = config::ConfigErrors(errors).to_string();
+    Err(Refusal::new(ErrorCode::INVALID_CONFIG, message))
 }
 
 fn write(records: &mut Vec<MetadataRecord>, topic: &CreatableTopic, plan: &Plan) {

@@ -2,7 +2,8 @@
 //!
 //! Behaviour: the configurations of topics, groups (whether they exist or not), this broker, and,
 //! under the empty name, what was set for all brokers while they ran. Every answer comes from the
-//! table of configurations and the layers above it. Nothing is sensitive yet.
+//! table of configurations and the layers above it. Nothing is sensitive yet. More resources than
+//! the limit are INVALID_REQUEST.
 //!
 //! Version notes:
 //! - v1: synonyms. v3: types and documentation (KIP-569). v4: flexible.
@@ -30,13 +31,18 @@ type Found = Result<Vec<DescribedConfig>, (ErrorCode, String)>;
 fn handle(node: &mut ShardNode, _: Now, request: &Request) -> Result<(), RequestError> {
     let body: DescribeConfigsRequest = request.decode()?;
     let mut results = Vec::new();
-    for resource in &body.resources {
+    let most = node.config.limits.described_resources_max;
+    for (position, resource) in body.resources.iter().enumerate() {
         let mut result = DescribeConfigsResult {
             resource_type: resource.resource_type,
             resource_name: resource.resource_name.clone(),
             ..Default::default()
         };
-        match find(node, resource) {
+        let found = match position < most {
+            true => find(node, resource),
+            false => invalid("Too many resources in one request.".to_owned()),
+        };
+        match found {
             Ok(mut configs) => {
                 if let Some(keys) = &resource.configuration_keys {
                     configs.retain(|config| keys.iter().any(|key| key == config.name));
