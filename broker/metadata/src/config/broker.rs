@@ -68,7 +68,7 @@ const TABLE: &[BrokerDefinition] = &[
     row("max.connections", Kind::IntWithin { min: 1, max: 1_000_000 }, "10000", ReadOnly,
         "Connections of Kafka clients at one time; more are closed at once."),
     row("max.connections.per.ip", Kind::Int { min: 1 }, "2147483647", ReadOnly,
-        "Of these, from one address."),
+        "Connections of Kafka clients from one address at one time."),
     row("max.incremental.fetch.session.cache.slots", Kind::IntWithin { min: 0, max: 1_000_000 }, "1000", ReadOnly,
         "Incremental fetch sessions that one shard keeps."),
     row("metrics.listener", Kind::Text, "http://127.0.0.1:9644", ReadOnly,
