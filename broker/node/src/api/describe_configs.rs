@@ -44,7 +44,8 @@ fn handle(node: &mut ShardNode, _: Now, request: &Request) -> Result<(), Request
         };
         match found {
             Ok(mut configs) => {
-                if let Some(keys) = &resource.configuration_keys {
+                // No keys stand for all of them, whether the list is absent or empty.
+                if let Some(keys) = resource.configuration_keys.as_ref().filter(|k| !k.is_empty()) {
                     configs.retain(|config| keys.iter().any(|key| key == config.name));
                 }
                 result.configs = configs.into_iter().map(|config| row(config, &body)).collect();

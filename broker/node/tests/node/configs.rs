@@ -128,7 +128,7 @@ describe broker 1 message.max.bytes node.id num.partitions
   num.partitions=3
     brokers num.partitions=3
     default num.partitions=1
-describe brokers message.max.bytes num.partitions
+describe brokers
   message.max.bytes=100
     brokers message.max.bytes=100
   num.partitions=3
