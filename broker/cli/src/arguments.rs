@@ -21,9 +21,12 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     /// Run the platform: broker, schema registry and Connect in one process
     Serve(Box<ServeArguments>),
-    /// Create, list, describe and delete topics
+    /// Create, list, describe, change and delete topics
     #[command(subcommand)]
     Topic(TopicCommand),
+    /// Show or change the configuration of brokers and groups
+    #[command(subcommand)]
+    Config(ConfigCommand),
     /// Write records, one a line, from standard input or a file
     Produce(ProduceArguments),
     /// Read records and print them
@@ -129,6 +132,72 @@ pub(crate) enum TopicCommand {
     Delete {
         #[arg(required = true)]
         names: Vec<String>,
+        #[command(flatten)]
+        cluster: Cluster,
+    },
+    /// Raise the number of partitions of a topic; keys may go to other partitions afterwards
+    Partitions {
+        name: String,
+        /// Number of partitions that the topic shall have
+        count: i32,
+        #[command(flatten)]
+        cluster: Cluster,
+    },
+    /// Show or change the configuration of a topic
+    Config {
+        name: String,
+        #[command(flatten)]
+        changes: ConfigChanges,
+        #[command(flatten)]
+        cluster: Cluster,
+    },
+}
+
+/// Changes of a configuration; without any, it is shown.
+#[derive(Args)]
+pub(crate) struct ConfigChanges {
+    /// Set a value; may be given several times
+    #[arg(long, short = 's', value_name = "NAME=VALUE")]
+    pub set: Vec<String>,
+    /// Go back to the default
+    #[arg(long, short = 'd', value_name = "NAME")]
+    pub delete: Vec<String>,
+    /// Add to a list
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub append: Vec<String>,
+    /// Take out of a list
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub subtract: Vec<String>,
+    /// Check the changes and do not make them
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Show what is built in too
+    #[arg(long)]
+    pub all: bool,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Of all brokers
+    Brokers {
+        #[command(flatten)]
+        changes: ConfigChanges,
+        #[command(flatten)]
+        cluster: Cluster,
+    },
+    /// Of one broker
+    Broker {
+        id: i32,
+        #[command(flatten)]
+        changes: ConfigChanges,
+        #[command(flatten)]
+        cluster: Cluster,
+    },
+    /// Of a group
+    Group {
+        group: String,
+        #[command(flatten)]
+        changes: ConfigChanges,
         #[command(flatten)]
         cluster: Cluster,
     },

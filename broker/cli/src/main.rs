@@ -6,6 +6,7 @@
 //! command failed (the reason is on standard error), 2 wrong usage.
 
 mod arguments;
+mod config;
 mod connector;
 mod consume;
 mod failure;
@@ -48,6 +49,7 @@ fn run_client(command: Command, json: bool) -> Result<(), Failure> {
     let result = runtime.block_on(async {
         match command {
             Command::Topic(command) => topic::run(command, json).await,
+            Command::Config(command) => config::run(command, json).await,
             Command::Produce(command) => produce::run(command, json).await,
             Command::Consume(command) => consume::run(command, json).await,
             Command::Group(command) => group::run(command, json).await,

@@ -1,9 +1,10 @@
-//! `mainstem topic`: create, list, describe and delete topics through the admin client.
+//! `mainstem topic`: create, list, describe, change and delete topics through the admin client.
 
-use mainstem_client::{Admin, AdminConfig, NewTopic, OffsetSpec, TopicPartition};
+use mainstem_client::{Admin, AdminConfig, ConfigResource, NewTopic, OffsetSpec, TopicPartition};
 use serde_json::{Value, json};
 
 use crate::arguments::TopicCommand;
+use crate::config;
 use crate::failure::Failure;
 use crate::output::{self, Listing};
 
@@ -36,6 +37,19 @@ pub(crate) async fn run(command: TopicCommand, json: bool) -> Result<(), Failure
                 output::fact(&format!("{name}: deleted"), &json!({ "deleted": name }), json);
             }
             Ok(())
+        }
+        TopicCommand::Partitions { name, count, cluster } => {
+            let admin = connect(&cluster.bootstrap).await?;
+            for (name, result) in admin.create_partitions(&[(&name, count)]).await? {
+                result.map_err(|error| Failure::doing(&name, &error))?;
+                let fact = json!({ "topic": name, "partitions": count });
+                output::fact(&format!("{name}: has {count} partitions"), &fact, json);
+            }
+            Ok(())
+        }
+        TopicCommand::Config { name, changes, cluster } => {
+            let resource = ConfigResource::Topic(name);
+            config::show_or_change(&cluster.bootstrap, &resource, &changes, json).await
         }
     }
 }
@@ -104,9 +118,11 @@ async fn describe(bootstrap: &str, name: &str, json: bool) -> Result<(), Failure
         }
     }
     let mut configs = Listing::new(&["name", "value", "default"]);
-    for entry in admin.describe_configs(name).await? {
+    let resource = ConfigResource::Topic(name.to_owned());
+    for entry in admin.describe_configs(&resource).await? {
+        let is_default = entry.is_default();
         let value = entry.value.map_or(Value::Null, Value::from);
-        configs.row(vec![json!(entry.name), value, json!(entry.is_default)]);
+        configs.row(vec![json!(entry.name), value, json!(is_default)]);
     }
     output::sections(&[("partitions", partitions), ("configuration", configs)], json);
     Ok(())

@@ -66,6 +66,41 @@ fn records_go_in_and_come_out_and_a_group_remembers() {
 }
 
 #[test]
+fn topics_and_brokers_are_administered() {
+    let broker = Embedded::start().expect("a broker");
+    let bootstrap = broker.bootstrap();
+    let at = ["--bootstrap", bootstrap.as_str()];
+    let with = |more: &[&'static str]| -> Vec<&str> { more.iter().copied().chain(at).collect() };
+    good(&with(&["topic", "create", "t"]), "");
+    good(&with(&["topic", "partitions", "t", "3"]), "");
+    assert_eq!(json(&with(&["topic", "list"]))[0]["partitions"], 3);
+    let text = bad(&with(&["topic", "partitions", "t", "2"]));
+    assert!(text.contains("would not be an increase"), "{text}");
+
+    let change =
+        ["topic", "config", "t", "--set", "retention.ms=5", "--append", "cleanup.policy=compact"];
+    good(&with(&change), "");
+    let row = |arguments: &[&'static str], name: &str| {
+        let shown = json(&with(arguments));
+        let rows = shown.as_array().expect("rows").iter();
+        let row = rows.clone().find(|row| row["name"] == name).expect("it is set");
+        (row["value"].clone(), row["source"].clone())
+    };
+    let topic = ["topic", "config", "t"];
+    assert_eq!(row(&topic, "cleanup.policy"), ("delete,compact".into(), "topic".into()));
+    good(&with(&["topic", "config", "t", "--delete", "retention.ms", "--dry-run"]), "");
+    assert_eq!(row(&topic, "retention.ms"), ("5".into(), "topic".into()));
+    let text = bad(&with(&["topic", "config", "t", "--set", "retention.hours=5"]));
+    assert!(text.contains("Unknown topic config name: retention.hours"), "{text}");
+
+    good(&with(&["config", "brokers", "--set", "num.partitions=4"]), "");
+    let broker = ["config", "broker", "1"];
+    assert_eq!(row(&broker, "num.partitions"), ("4".into(), "all brokers".into()));
+    let text = bad(&with(&["config", "broker", "1", "--set", "node.id=4"]));
+    assert!(text.contains("node.id"), "{text}");
+}
+
+#[test]
 fn schemas_are_registered_checked_and_refused() {
     let broker = Embedded::start().expect("a broker");
     let url = broker.registry_url();

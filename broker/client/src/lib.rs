@@ -27,8 +27,9 @@ mod records;
 pub mod typed;
 
 pub use admin::{
-    Admin, Broker, ClusterDescription, ConfigEntry, GroupDescription, GroupListing, GroupMember,
-    NewTopic, OffsetSpec, PartitionDescription, TopicDescription,
+    Admin, Broker, ClusterDescription, ConfigChange, ConfigEntry, ConfigResource, ConfigSource,
+    GroupDescription, GroupListing, GroupMember, NewTopic, OffsetSpec, PartitionDescription,
+    TopicDescription,
 };
 pub use config::{
     Acks, AdminConfig, AutoOffsetReset, Compression, ConsumerConfig, Isolation, ProducerConfig,

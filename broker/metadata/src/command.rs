@@ -3,8 +3,9 @@
 use crate::MetadataRecord;
 use mainstem_protocol::ids::{BrokerId, ProducerId};
 use mainstem_protocol::messages::{
-    CreatePartitionsRequest, CreatePartitionsResponse, CreateTopicsRequest, CreateTopicsResponse,
-    DeleteTopicsRequest, DeleteTopicsResponse,
+    AlterConfigsRequest, AlterConfigsResponse, CreatePartitionsRequest, CreatePartitionsResponse,
+    CreateTopicsRequest, CreateTopicsResponse, DeleteTopicsRequest, DeleteTopicsResponse,
+    IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse,
 };
 use std::collections::BTreeMap;
 
@@ -15,6 +16,9 @@ pub enum Command {
     CreateTopics(CreateTopicsRequest),
     DeleteTopics(DeleteTopicsRequest),
     CreatePartitions(CreatePartitionsRequest),
+    /// Replaces all configurations of the resources.
+    AlterConfigs(AlterConfigsRequest),
+    IncrementalAlterConfigs(IncrementalAlterConfigsRequest),
     /// Take the next block of producer ids for a broker.
     AllocateProducerIds {
         broker: BrokerId,
@@ -32,6 +36,8 @@ pub enum Reply {
     CreateTopics(CreateTopicsResponse),
     DeleteTopics(DeleteTopicsResponse),
     CreatePartitions(CreatePartitionsResponse),
+    AlterConfigs(AlterConfigsResponse),
+    IncrementalAlterConfigs(IncrementalAlterConfigsResponse),
     /// `count` ids from `first` on belong to the broker that asked.
     ProducerIds {
         first: ProducerId,
@@ -68,9 +74,16 @@ pub struct ControllerSettings {
     pub partitions_max: usize,
     /// Topics that one request may name.
     pub topics_per_request_max: usize,
+    /// Resources whose configurations one request may alter.
+    pub resources_per_request_max: usize,
+    /// Groups that may have configurations. They need not exist, so nothing else bounds them.
+    pub configured_groups_max: usize,
     /// Topic configs set in the broker's own configuration file, by topic config name; the broker's
     /// `flush` setting is here as `flush.policy`.
     pub broker_defaults: BTreeMap<String, String>,
+    /// The broker's own topics. Their number of partitions and their cleanup policy stay as they
+    /// are: what they hold is found by the one and kept by the other.
+    pub internal_topics: &'static [&'static str],
 }
 
 impl Default for ControllerSettings {
@@ -82,6 +95,9 @@ impl Default for ControllerSettings {
             partitions_per_topic_max: 10_000,
             partitions_max: 50_000,
             topics_per_request_max: 10_000,
+            resources_per_request_max: 10_000,
+            configured_groups_max: 10_000,
+            internal_topics: &[],
             broker_defaults: BTreeMap::new(),
         }
     }

@@ -53,6 +53,12 @@ impl TopicImage {
     }
 }
 
+/// Configurations of one resource as text, by name; see [`crate::config`] for what they mean.
+pub type Configs = BTreeMap<String, String>;
+
+/// Of a resource for which nothing was set.
+static NO_CONFIGS: Configs = Configs::new();
+
 /// Everything that the controller knows.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Image {
@@ -63,6 +69,10 @@ pub struct Image {
     next_producer_id: i64,
     features: BTreeMap<String, i16>,
     partition_count: usize,
+    /// Set for brokers while they run: by id, and for all of them under the empty name.
+    brokers: BTreeMap<String, Arc<Configs>>,
+    /// Groups that have configurations, whether they exist or not.
+    groups: BTreeMap<String, Arc<Configs>>,
 }
 
 impl Image {
@@ -92,6 +102,26 @@ impl Image {
     /// The first producer id that no block has taken.
     pub fn next_producer_id(&self) -> ProducerId {
         ProducerId(self.next_producer_id)
+    }
+
+    /// What was set for one broker while it ran.
+    pub fn broker_configs(&self, broker: BrokerId) -> &Configs {
+        self.brokers.get(&broker.to_string()).map_or(&NO_CONFIGS, |configs| configs)
+    }
+
+    /// What was set for all brokers while they ran.
+    pub fn all_brokers_configs(&self) -> &Configs {
+        self.brokers.get("").map_or(&NO_CONFIGS, |configs| configs)
+    }
+
+    /// What was set for a group.
+    pub fn group_configs(&self, group: &str) -> &Configs {
+        self.groups.get(group).map_or(&NO_CONFIGS, |configs| configs)
+    }
+
+    /// Groups for which something was set, by name.
+    pub fn configured_groups(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.groups.keys().map(String::as_str)
     }
 
     /// The finalized level of a feature such as `metadata.version`.
@@ -212,17 +242,19 @@ impl Image {
     }
 
     fn apply_config(&mut self, record: &ConfigRecord) -> Result<(), ApplyError> {
-        if record.resource_type != config::RESOURCE_TOPIC {
-            return Ok(());
+        match record.resource_type {
+            config::RESOURCE_TOPIC => {
+                let Some(topic) = self.topics.get_mut(record.resource_name.as_str()) else {
+                    let name = &record.resource_name;
+                    return Err(ApplyError(format!("topic {name} is unknown")));
+                };
+                set(&mut Arc::make_mut(topic).configs, record);
+            }
+            config::RESOURCE_BROKER => set_of(&mut self.brokers, record),
+            config::RESOURCE_GROUP => set_of(&mut self.groups, record),
+            // Another release's, such as client metrics.
+            _ => {}
         }
-        let Some(topic) = self.topics.get_mut(record.resource_name.as_str()) else {
-            return Err(ApplyError(format!("topic {} is unknown", record.resource_name)));
-        };
-        let configs = &mut Arc::make_mut(topic).configs;
-        match &record.value {
-            Some(value) => configs.insert(record.name.clone(), value.clone()),
-            None => configs.remove(&record.name),
-        };
         Ok(())
     }
 
@@ -235,5 +267,21 @@ impl Image {
         }
         self.next_producer_id = record.next_producer_id;
         Ok(())
+    }
+}
+
+fn set(configs: &mut Configs, record: &ConfigRecord) {
+    match &record.value {
+        Some(value) => configs.insert(record.name.clone(), value.clone()),
+        None => configs.remove(&record.name),
+    };
+}
+
+/// Sets a configuration of a resource that is known by its configurations alone.
+fn set_of(resources: &mut BTreeMap<String, Arc<Configs>>, record: &ConfigRecord) {
+    let configs = resources.entry(record.resource_name.clone()).or_default();
+    set(Arc::make_mut(configs), record);
+    if configs.is_empty() {
+        resources.remove(&record.resource_name);
     }
 }

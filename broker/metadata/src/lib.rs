@@ -16,8 +16,9 @@
 //!
 //! # The rooms
 //!
-//! [`config`] is the table of topic configurations; `decide/` holds one file per kind of command;
-//! `name` says which topic names are legal; `placement` puts replicas on brokers.
+//! [`config`] is the table of the configurations of topics, groups and brokers; `decide/` holds one
+//! file per kind of command; `name` says which topic names are legal; `placement` puts replicas on
+//! brokers.
 //!
 //! Deliberately absent: the quorum (the log has one writer), broker registration and fencing,
 //! reassignment, access control lists, quotas.
@@ -32,7 +33,7 @@ mod record;
 
 pub use command::{Command, ControllerSettings, Decision, Reply};
 pub use decide::decide;
-pub use image::{ApplyError, Image, PartitionImage, TopicImage};
+pub use image::{ApplyError, Configs, Image, PartitionImage, TopicImage};
 pub use name::{
     CONSUMER_OFFSETS_TOPIC, METADATA_TOPIC, TOPIC_NAME_LENGTH_MAX, TRANSACTION_STATE_TOPIC,
     is_internal, validate_topic_name,

@@ -138,6 +138,7 @@ fn draw(reply: &Reply, records: usize) -> String {
         Reply::ProducerIds { first, count } => vec![format!("{first}+{count}")],
         Reply::NoProducerIdsLeft => vec!["none left".to_owned()],
         Reply::BrokerRestarted { partitions } => vec![format!("{partitions} partitions")],
+        other => panic!("not a word of this conversation: {other:?}"),
     };
     format!("{} [{records}]", lines.join("; "))
 }
@@ -213,6 +214,12 @@ const CONVERSATION: &[(&str, &str)] = &[
     (
         "create x retention.ms=null",
         "INVALID_CONFIG: Null value not supported for topic configs: retention.ms [0]",
+    ),
+    (
+        "create x segment.ms=0 bad.name=1 retention.ms=null flush.ms=1",
+        "INVALID_CONFIG: Null value not supported for topic configs: retention.ms; Unknown topic config name: \
+         bad.name; Invalid value 1 for configuration flush.ms: this broker only has 9223372036854775807; use \
+         flush.policy; Invalid value 0 for configuration segment.ms: Value must be at least 1 [0]",
     ),
     ("create x partitions=100", "x 100x1 [101]"),
     (

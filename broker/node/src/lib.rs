@@ -38,9 +38,7 @@ mod shard_message;
 mod tests;
 
 pub use command::{LocalCommand, LocalReply};
-pub use config::{
-    ConfigProblem, ConfigProblems, FlushPolicy, NodeConfig, SETTINGS, Setting, SettingKind,
-};
+pub use config::{ConfigProblem, ConfigProblems, FlushPolicy, NodeConfig};
 pub use effect::{Effect, ResponseSegment, SyncJob};
 pub use event::{CommandToken, ConnectionId, Event, ShardIndex, SyncToken};
 pub use limits::Limits;

@@ -31,6 +31,8 @@ pub struct Limits {
     pub topic_partitions_max: i32,
     /// Partitions of the whole broker; a creation that would pass it is refused.
     pub partitions_max: usize,
+    /// Resources whose configurations one request may ask for; each answer is some thousand bytes.
+    pub described_resources_max: usize,
     /// Batches of one partition waiting for the verification of their transaction.
     pub verifications_waiting_max: usize,
 }
@@ -49,6 +51,7 @@ impl Default for Limits {
             fetch_wait_ms_max: 5 * 60 * 1_000,
             topic_partitions_max: 1_000,
             partitions_max: 10_000,
+            described_resources_max: 10_000,
             verifications_waiting_max: 1_000,
         }
     }

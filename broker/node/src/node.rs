@@ -62,6 +62,9 @@ pub(crate) enum Timer {
 
 /// One shard of a broker. See the crate's documentation for how a shell drives it.
 pub struct ShardNode {
+    /// As the broker was started.
+    pub(crate) config_at_start: Arc<NodeConfig>,
+    /// With what was changed while it runs.
     pub(crate) config: Arc<NodeConfig>,
     pub(crate) shard: ShardIndex,
     pub(crate) shard_count: u16,
@@ -113,6 +116,7 @@ impl ShardNode {
         );
         let mut node = ShardNode {
             partitions: Partitions::new(shard, &config),
+            config_at_start: Arc::clone(&config),
             config,
             shard,
             shard_count,

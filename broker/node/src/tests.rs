@@ -2,11 +2,13 @@
 
 use crate::ask::{PartitionKey, Ticket};
 use crate::cluster::shard_of;
+use crate::config::{SETTINGS, Setting};
 use crate::effect::ResponseSegment;
 use crate::event::{ConnectionId, ShardIndex};
 use crate::session::Sessions;
-use crate::{FlushPolicy, Limits, NodeConfig, SETTINGS};
+use crate::{FlushPolicy, Limits, NodeConfig};
 use bytes::Bytes;
+use mainstem_metadata::config::{BrokerDefinition, broker_definition, broker_definitions};
 use mainstem_protocol::{PartitionIndex, TopicId};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -38,12 +40,25 @@ fn all_problems_are_told_at_once_with_their_keys() {
         ("num.partitions", "many"),
         ("no.such.thing", "1"),
         ("group.max.session.timeout.ms", "1"),
+        ("log.segment.bytes", "1"),
+        ("log.preallocate", "true"),
+        ("group.share.session.timeout.ms", "1"),
+        ("listeners", "PLAINTEXT://:1"),
     ]))
     .expect_err("none of them is right");
     let keys: Vec<&str> = problems.0.iter().map(|problem| problem.key.as_str()).collect();
     // Keys first, in order; then relations between settings.
-    let expected =
-        ["flush", "no.such.thing", "node.id", "num.partitions", "group.max.session.timeout.ms"];
+    let expected = [
+        "flush",
+        "group.share.session.timeout.ms",
+        "listeners",
+        "log.preallocate",
+        "log.segment.bytes",
+        "no.such.thing",
+        "node.id",
+        "num.partitions",
+        "group.max.session.timeout.ms",
+    ];
     assert_eq!(keys, expected);
 }
 
@@ -60,6 +75,50 @@ fn what_is_shown_reads_back_as_it_was() {
     }
     assert_eq!(again, config);
     assert!(SETTINGS.is_sorted_by_key(|setting| setting.key));
+}
+
+#[test]
+fn what_is_read_agrees_with_the_table() {
+    let config = NodeConfig::default();
+    for row in broker_definitions() {
+        let own = Setting::find(row.name);
+        assert_eq!(own.is_some(), row.name == "flush" || is_ours(&row), "{}", row.name);
+        if let Some(setting) = own {
+            let default = row.default.map(str::to_owned);
+            assert_eq!(setting.value(&config), default, "{}", row.name);
+            assert_eq!(config.given(&row), None, "{}", row.name);
+        }
+    }
+    let known = |setting: &Setting| broker_definition(setting.key).is_some();
+    assert!(SETTINGS.iter().all(known), "every setting has a row");
+}
+
+/// Rows that are neither inherited by topics or groups nor the shell's.
+fn is_ours(row: &BrokerDefinition) -> bool {
+    const SHELL: [&str; 9] = [
+        "advertised.listeners",
+        "connections.max.idle.ms",
+        "listeners",
+        "max.connections",
+        "max.connections.per.ip",
+        "metrics.listener",
+        "port",
+        "registry.listener",
+        "shards",
+    ];
+    row.default_of.is_none() && !SHELL.contains(&row.name)
+}
+
+#[test]
+fn what_changes_while_running_is_laid_over_the_start() {
+    let mut start = NodeConfig { num_partitions: 2, ..NodeConfig::default() };
+    start.topic_defaults.insert("retention.ms".to_owned(), "5".to_owned());
+    let all = properties(&[("num.partitions", "3"), ("flush", "os"), ("gone.since", "1")]);
+    let one = properties(&[("num.partitions", "4"), ("log.retention.ms", "7")]);
+    let changed = start.with_changes([&all, &one]);
+    assert_eq!((changed.num_partitions, changed.flush), (4, FlushPolicy::Os));
+    assert_eq!(changed.topic_defaults["retention.ms"], "7");
+    assert_eq!(start.with_changes([&properties(&[]), &properties(&[])]), start);
 }
 
 #[test]

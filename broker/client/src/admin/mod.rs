@@ -1,11 +1,12 @@
 //! The admin client: topics, groups, settings, offsets.
 //!
-//! [`machine`] brings requests to their brokers; [`topics`] and [`groups`] hold the calls; this
-//! file holds what they answer with, and the handle.
+//! [`machine`] brings requests to their brokers; [`topics`], [`groups`] and [`configs`] hold
+//! the calls; this file holds what they answer with, and the handle.
 //!
 //! Questions are repeated until they are answered. Commands are not: whether a lost one was
 //! carried out is for the caller to find out.
 
+mod configs;
 mod groups;
 mod machine;
 mod topics;
@@ -24,6 +25,7 @@ use crate::error::{Cause, ClientError, Result};
 use crate::limits::RETRY_BACKOFF;
 use crate::net::Shared;
 use crate::records::TopicPartition;
+pub use configs::{ConfigChange, ConfigEntry, ConfigResource, ConfigSource};
 use machine::{AdminMachine, Outcome, Tag, Target};
 
 /// A topic to be made.
@@ -104,17 +106,6 @@ pub struct GroupMember {
     pub client_id: String,
     pub client_host: String,
     pub assignment: Vec<TopicPartition>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ConfigEntry {
-    pub name: String,
-    /// `None` for a secret.
-    pub value: Option<String>,
-    pub is_default: bool,
-    pub read_only: bool,
-    pub sensitive: bool,
-    pub documentation: Option<String>,
 }
 
 /// Which offset is asked for.

@@ -1,31 +1,24 @@
-//! Topics, the cluster and settings.
+//! Topics and the cluster.
 
 use std::collections::BTreeMap;
 
 use mainstem_protocol::ErrorCode;
 use mainstem_protocol::messages::create_topics::{CreatableTopic, CreatableTopicConfig};
 use mainstem_protocol::messages::delete_topics::DeleteTopicState;
-use mainstem_protocol::messages::describe_configs::DescribeConfigsResource;
 use mainstem_protocol::messages::metadata::{MetadataRequestTopic, MetadataResponseTopic};
 use mainstem_protocol::messages::{
-    CreateTopicsRequest, DeleteTopicsRequest, DescribeClusterRequest, DescribeConfigsRequest,
-    MetadataRequest, MetadataResponse,
+    CreateTopicsRequest, DeleteTopicsRequest, DescribeClusterRequest, MetadataRequest,
+    MetadataResponse,
 };
 
 use super::machine::Target;
 use super::{
-    Admin, Broker, ClusterDescription, ConfigEntry, NewTopic, OffsetSpec, PartitionDescription,
+    Admin, Broker, ClusterDescription, NewTopic, OffsetSpec, PartitionDescription,
     TopicDescription, refused,
 };
 use crate::core::list_offsets::{EARLIEST, LATEST};
 use crate::error::{Cause, ClientError, Result};
 use crate::records::TopicPartition;
-
-/// Kafka's number for topics among the things that have settings.
-const RESOURCE_TOPIC: i8 = 2;
-/// Where a setting comes from: the default, built in or of the broker's own file.
-const SOURCE_STATIC_BROKER: i8 = 4;
-const SOURCE_DEFAULT: i8 = 5;
 
 impl Admin {
     /// One answer per topic, in the order given.
@@ -132,37 +125,6 @@ impl Admin {
             controller_id: response.controller_id,
             brokers: response.brokers.into_iter().map(broker).collect(),
         })
-    }
-
-    /// The settings of one topic.
-    pub async fn describe_configs(&self, topic: &str) -> Result<Vec<ConfigEntry>> {
-        let request = DescribeConfigsRequest {
-            resources: vec![DescribeConfigsResource {
-                resource_type: RESOURCE_TOPIC,
-                resource_name: topic.to_owned(),
-                configuration_keys: None,
-            }],
-            include_documentation: true,
-            ..DescribeConfigsRequest::default()
-        };
-        let build = |version| match version {
-            ..3 => DescribeConfigsRequest { include_documentation: false, ..request.clone() },
-            _ => request.clone(),
-        };
-        let response = self.ask(&Target::Any, i16::MAX, build).await?;
-        let Some(result) = response.results.into_iter().next() else {
-            return Err(ClientError::Retriable(Cause::text("describe configs: empty answer")));
-        };
-        refused("describe configs", result.error_code, result.error_message)?;
-        let entries = result.configs.into_iter().map(|config| ConfigEntry {
-            name: config.name,
-            value: config.value,
-            is_default: matches!(config.config_source, SOURCE_STATIC_BROKER | SOURCE_DEFAULT),
-            read_only: config.read_only,
-            sensitive: config.is_sensitive,
-            documentation: config.documentation,
-        });
-        Ok(entries.collect())
     }
 
     /// -1 for a time after the last record.

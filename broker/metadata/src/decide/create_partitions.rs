@@ -1,4 +1,6 @@
 //! Adding partitions to topics. A topic never loses partitions.
+//!
+//! A name that is asked for twice in one request is refused, and answered once.
 
 use super::Refusal;
 use super::partitions::{Placement, check_assignment, partition_record, place_automatically};
@@ -19,13 +21,19 @@ pub(super) fn decide(
 ) -> Decision {
     let mut response = CreatePartitionsResponse::default();
     let mut records = Vec::new();
+    let twice = named_twice(request);
     let mut seen = BTreeSet::new();
     let mut total = image.partition_count();
-    for wish in &request.topics {
-        let plan = if seen.insert(wish.name.as_str()) {
-            plan(image, settings, random, wish, total)
-        } else {
+    for (position, wish) in request.topics.iter().enumerate() {
+        if !seen.insert(wish.name.as_str()) {
+            continue;
+        }
+        let plan = if settings.topics_per_request_max <= position {
+            Err(Refusal::new(ErrorCode::POLICY_VIOLATION, "Too many topics in one request."))
+        } else if twice.contains(wish.name.as_str()) {
             Err(Refusal::new(ErrorCode::INVALID_REQUEST, "Duplicate topic name."))
+        } else {
+            plan(image, settings, random, wish, total)
         };
         let mut result =
             CreatePartitionsTopicResult { name: wish.name.clone(), ..Default::default() };
@@ -50,6 +58,11 @@ pub(super) fn decide(
     Decision { records, reply: Reply::CreatePartitions(response) }
 }
 
+fn named_twice(request: &CreatePartitionsRequest) -> BTreeSet<&str> {
+    let mut seen = BTreeSet::new();
+    request.topics.iter().map(|t| t.name.as_str()).filter(|name| !seen.insert(*name)).collect()
+}
+
 fn plan<'a>(
     image: &'a Image,
     settings: &ControllerSettings,
@@ -63,6 +76,12 @@ fn plan<'a>(
             "This server does not host this topic-partition.",
         )
     })?;
+    if settings.internal_topics.contains(&&*wish.name) {
+        return Err(Refusal::new(
+            ErrorCode::INVALID_TOPIC_EXCEPTION,
+            format!("The broker keeps the number of partitions of {} itself.", wish.name),
+        ));
+    }
     let refuse = |message: String| Refusal::new(ErrorCode::INVALID_PARTITIONS, message);
     let existing = topic.partitions.len() as i32;
     if wish.count <= existing {

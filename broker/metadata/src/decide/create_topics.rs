@@ -5,7 +5,7 @@
 
 use super::Refusal;
 use super::partitions::{Placement, check_assignment, partition_record, place_automatically};
-use crate::config::{self, RESOURCE_TOPIC, Source};
+use crate::config::{self, RESOURCE_TOPIC};
 use crate::name::{METADATA_TOPIC, collision_form, validate_topic_name};
 use crate::{ControllerSettings, Decision, Image, MetadataRecord, Reply};
 use mainstem_platform::Random;
@@ -44,7 +44,7 @@ pub(super) fn decide(
         };
         match plan {
             Ok(plan) => {
-                response.topics.push(made(settings, topic, &plan));
+                response.topics.push(made(image, settings, topic, &plan));
                 if !request.validate_only {
                     write(&mut records, topic, &plan);
                 }
@@ -173,16 +173,22 @@ impl Session<'_> {
 }
 
 fn read_configs(topic: &CreatableTopic) -> Result<BTreeMap<String, String>, Refusal> {
-    let refuse =
-        |error: config::ConfigError| Refusal::new(ErrorCode::INVALID_CONFIG, error.to_string());
     let mut configs = BTreeMap::new();
+    let mut errors = Vec::new();
     for entry in &topic.configs {
-        let null = || refuse(config::ConfigError::Null(entry.name.clone()));
-        let value = entry.value.clone().ok_or_else(null)?;
-        configs.insert(entry.name.clone(), value.trim().to_owned());
+        match &entry.value {
+            Some(value) => {
+                configs.insert(entry.name.clone(), value.trim().to_owned());
+            }
+            None => errors.push(config::ConfigError::Null(entry.name.clone())),
+        }
     }
-    config::validate(&configs).map_err(refuse)?;
-    Ok(configs)
+    errors.extend(config::validate(&configs).err().into_iter().flat_map(|errors| errors.0));
+    if errors.is_empty() {
+        return Ok(configs);
+    }
+    let message = config::ConfigErrors(errors).to_string();
+    Err(Refusal::new(ErrorCode::INVALID_CONFIG, message))
 }
 
 fn write(records: &mut Vec<MetadataRecord>, topic: &CreatableTopic, plan: &Plan) {
@@ -202,16 +208,23 @@ fn write(records: &mut Vec<MetadataRecord>, topic: &CreatableTopic, plan: &Plan)
 }
 
 fn made(
+    image: &Image,
     settings: &ControllerSettings,
     topic: &CreatableTopic,
     plan: &Plan,
 ) -> CreatableTopicResult {
-    let described = config::describe(&plan.configs, &settings.broker_defaults);
+    // A topic is described as its first leader does it.
+    let layers = config::BrokerLayers {
+        broker: image.broker_configs(plan.placement[0][0]),
+        all_brokers: image.all_brokers_configs(),
+        file: &settings.broker_defaults,
+    };
+    let described = config::describe(&plan.configs, layers);
     let configs = described.into_iter().map(|config| CreatableTopicConfigs {
         name: config.name.to_owned(),
-        value: Some(config.value),
+        value: config.value,
         read_only: config.read_only,
-        config_source: wire_source(config.source),
+        config_source: config.source as i8,
         is_sensitive: false,
     });
     CreatableTopicResult {
@@ -223,10 +236,6 @@ fn made(
         configs: Some(configs.collect()),
         ..CreatableTopicResult::default()
     }
-}
-
-fn wire_source(source: Source) -> i8 {
-    source as i8
 }
 
 fn refused(topic: &CreatableTopic, refusal: Refusal) -> CreatableTopicResult {

@@ -3,6 +3,7 @@
 //! Nothing here writes to the image. What one command decides about several topics is consistent:
 //! topics made earlier in the same request count as existing for the later ones.
 
+mod alter_configs;
 mod create_partitions;
 mod create_topics;
 mod delete_topics;
@@ -28,12 +29,16 @@ pub fn decide(
         Command::CreatePartitions(request) => {
             create_partitions::decide(image, settings, random, request)
         }
+        Command::AlterConfigs(request) => alter_configs::replace(image, settings, request),
+        Command::IncrementalAlterConfigs(request) => {
+            alter_configs::change(image, settings, request)
+        }
         Command::AllocateProducerIds { broker } => producer_ids::decide(image, *broker),
         Command::RestartBroker { broker } => restart::decide(image, *broker),
     }
 }
 
-/// Why one topic of a request is refused: a code, and a sentence for people.
+/// Why one topic or resource of a request is refused: a code, and a sentence for people.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Refusal {
     code: ErrorCode,

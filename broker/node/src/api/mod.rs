@@ -9,7 +9,9 @@
 
 mod add_offsets_to_txn;
 mod add_partitions_to_txn;
+pub(crate) mod alter_configs;
 mod api_versions;
+pub(crate) mod create_partitions;
 mod create_topics;
 mod delete_groups;
 mod delete_records;
@@ -21,9 +23,11 @@ mod end_txn;
 mod fetch;
 mod find_coordinator;
 mod heartbeat;
+pub(crate) mod incremental_alter_configs;
 mod init_producer_id;
 mod join_group;
 mod leave_group;
+mod list_config_resources;
 mod list_groups;
 mod list_offsets;
 mod metadata;
@@ -102,8 +106,12 @@ pub(crate) static TABLE: &[Api] = &[
     end_txn::API,
     txn_offset_commit::API,
     describe_configs::API,
+    alter_configs::API,
+    create_partitions::API,
     delete_groups::API,
+    incremental_alter_configs::API,
     describe_cluster::API,
+    list_config_resources::API,
 ];
 
 /// The table's line of a key.

@@ -2,17 +2,24 @@
 //!
 //! Invariants:
 //! - All problems of a set of properties are reported at once, each with its key.
-//! - Whatever DescribeConfigs says about a broker comes from the same table ([`SETTINGS`]) that
-//!   reads the properties, so the two cannot drift apart.
+//! - What a setting may be comes from the metadata crate's table of configurations, here as in
+//!   DescribeConfigs and AlterConfigs, so the three cannot drift apart.
+//! - [`NodeConfig`] as it was at the start is kept: what is changed while the broker runs is laid
+//!   over it anew with every change, so that a deleted change leaves no trace.
 //!
-//! Absent on purpose: listeners, threads and HTTP ports (the shell's own settings) and topic
-//! settings (the metadata crate's; here are only the broker-wide defaults for them).
+//! Absent on purpose: listeners, threads and HTTP ports (the shell's own settings, which are only
+//! kept here to be described) and topic settings (here are only the broker-wide defaults for them).
 
 mod settings;
 
-pub use settings::{SETTINGS, Setting, SettingKind};
+#[cfg(test)]
+pub(crate) use settings::SETTINGS;
+pub(crate) use settings::Setting;
 
 use crate::limits::Limits;
+use mainstem_metadata::config::{
+    BrokerDefinition, ConfigError, broker_definition, definition, validate, validate_at_start,
+};
 use mainstem_protocol::BrokerId;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -73,6 +80,8 @@ pub struct NodeConfig {
     pub transactional_id_expiration: Duration,
     /// Defaults of topic settings by their topic name (`retention.ms`, `segment.bytes` ...).
     pub topic_defaults: BTreeMap<String, String>,
+    /// Settings of the shell by their property names, as they were given; only to be described.
+    pub shell: BTreeMap<String, String>,
     /// What a shard refuses.
     pub limits: Limits,
 }
@@ -101,6 +110,7 @@ impl Default for NodeConfig {
             transaction_max_timeout: Duration::from_secs(900),
             transactional_id_expiration: Duration::from_secs(7 * 24 * 3_600),
             topic_defaults: BTreeMap::new(),
+            shell: BTreeMap::new(),
             limits: Limits::default(),
         }
     }
@@ -130,27 +140,61 @@ impl fmt::Display for ConfigProblems {
 impl std::error::Error for ConfigProblems {}
 
 impl NodeConfig {
-    /// Reads Kafka's property names over the defaults. Keys that are not in [`SETTINGS`] are
-    /// problems: the shell takes its own out first.
+    /// Reads Kafka's property names over the defaults. Keys that are not in the table are problems,
+    /// and so are those of the shell: it takes its own out first.
     pub fn from_properties(
         properties: &BTreeMap<String, String>,
     ) -> Result<NodeConfig, ConfigProblems> {
         let mut config = NodeConfig::default();
         let mut problems = Vec::new();
         for (key, value) in properties {
-            let Some(setting) = SETTINGS.iter().find(|setting| setting.key == key) else {
-                problems.push(ConfigProblem {
-                    key: key.clone(),
-                    problem: "no setting has this name".to_owned(),
-                });
-                continue;
-            };
-            if let Err(problem) = setting.apply(&mut config, value.trim()) {
+            if let Err(problem) = config.read(key, value.trim()) {
                 problems.push(ConfigProblem { key: key.clone(), problem });
             }
         }
         problems.extend(config.problems().0);
         if problems.is_empty() { Ok(config) } else { Err(ConfigProblems(problems)) }
+    }
+
+    fn read(&mut self, key: &str, value: &str) -> Result<(), String> {
+        let unknown = || "no setting has this name".to_owned();
+        validate_at_start(key, value).map_err(|error| match error {
+            ConfigError::Unknown { .. } => unknown(),
+            error => error.problem(),
+        })?;
+        if let Some(setting) = Setting::find(key) {
+            return setting.apply(self, value);
+        }
+        let topic_key = broker_definition(key).ok_or_else(unknown)?.default_of;
+        // What groups inherit has one value only; it was just found to be that.
+        if let Some(topic_key) = topic_key.filter(|name| definition(name).is_some()) {
+            self.topic_defaults.insert(topic_key.to_owned(), value.to_owned());
+        } else if topic_key.is_none() {
+            return Err(unknown());
+        }
+        Ok(())
+    }
+
+    /// This configuration with what was set while the broker ran; later layers over earlier ones.
+    pub(crate) fn with_changes(&self, layers: [&BTreeMap<String, String>; 2]) -> NodeConfig {
+        let mut config = self.clone();
+        for (key, value) in layers.into_iter().flatten() {
+            // It was checked before it was stored, perhaps by another release.
+            if let Err(problem) = config.read(key, value) {
+                tracing::warn!(key, value, problem, "ignore a stored broker setting");
+            }
+        }
+        config
+    }
+
+    /// The value of a row of the table, if it is set and not the row's default.
+    pub(crate) fn given(&self, row: &BrokerDefinition) -> Option<String> {
+        let value = match (Setting::find(row.name), row.default_of) {
+            (Some(setting), _) => setting.value(self),
+            (None, Some(topic_key)) => self.topic_defaults.get(topic_key).cloned(),
+            (None, None) => self.shell.get(row.name).cloned(),
+        };
+        value.filter(|value| Some(&**value) != row.default)
     }
 
     /// What is wrong with settings made in code, and the relations between settings.
@@ -161,6 +205,9 @@ impl NodeConfig {
             .into_iter()
             .map(|problem| ConfigProblem { key: "limits".to_owned(), problem: problem.to_owned() })
             .collect();
+        if let Err(errors) = validate(&self.topic_defaults) {
+            problems.extend(errors.0.into_iter().map(topic_default_problem));
+        }
         if self.group_max_session_timeout < self.group_min_session_timeout {
             problems.push(ConfigProblem {
                 key: "group.max.session.timeout.ms".to_owned(),
@@ -175,4 +222,18 @@ impl NodeConfig {
         }
         ConfigProblems(problems)
     }
+}
+
+/// A default of topics is wrong; it is named as in the broker's file where it can be.
+fn topic_default_problem(error: ConfigError) -> ConfigProblem {
+    let problem = error.problem();
+    let key = match error {
+        ConfigError::Invalid { name, .. } | ConfigError::Fixed { name, .. } => {
+            definition(name).map_or(name, |row| row.broker_name).to_owned()
+        }
+        ConfigError::Unknown { name, .. } | ConfigError::Null(name) => name,
+        ConfigError::ReadOnly(name) => name.to_owned(),
+        ConfigError::Contradiction(_) => "log.cleaner.min.compaction.lag.ms".to_owned(),
+    };
+    ConfigProblem { key, problem }
 }

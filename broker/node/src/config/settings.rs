@@ -1,117 +1,63 @@
-//! The table of broker settings: Kafka's name, documentation, how to read it into a
-//! [`NodeConfig`] and how to show it.
+//! How broker settings are read into a [`NodeConfig`] and shown. What they are (type, default,
+//! limits, documentation) stands in the metadata crate's table.
 //!
-//! Invariant: showing what was read gives an equal value (a test walks the table).
+//! Invariant: showing what was read gives an equal value, and the defaults of [`NodeConfig`] are
+//! those of the table (a test walks both).
 
 use super::{FlushPolicy, NodeConfig};
 use mainstem_protocol::BrokerId;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::time::Duration;
 
-/// Kind of a value, as DescribeConfigs names it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SettingKind {
-    Boolean,
-    Int,
-    Long,
-    String,
-}
-
 /// One setting of a broker.
-pub struct Setting {
+pub(crate) struct Setting {
     /// Kafka's property name, or ours where Kafka has none.
-    pub key: &'static str,
-    /// Type for DescribeConfigs.
-    pub kind: SettingKind,
-    /// One sentence.
-    pub documentation: &'static str,
+    pub(crate) key: &'static str,
     read: fn(&mut NodeConfig, &str) -> Result<(), String>,
     show: fn(&NodeConfig) -> Option<String>,
 }
 
 impl Setting {
-    /// Reads a value; the error is a sentence without the key.
-    pub fn apply(&self, config: &mut NodeConfig, value: &str) -> Result<(), String> {
+    /// The setting of that name.
+    pub(crate) fn find(key: &str) -> Option<&'static Setting> {
+        SETTINGS.iter().find(|setting| setting.key == key)
+    }
+
+    /// Reads a value that keeps to the table; the error is a sentence without the key.
+    pub(crate) fn apply(&self, config: &mut NodeConfig, value: &str) -> Result<(), String> {
         (self.read)(config, value)
     }
 
     /// The value in force.
-    pub fn value(&self, config: &NodeConfig) -> Option<String> {
+    pub(crate) fn value(&self, config: &NodeConfig) -> Option<String> {
         (self.show)(config)
     }
 }
 
-impl std::fmt::Debug for Setting {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.key)
-    }
-}
-
-fn number<N>(value: &str, min: N, max: N) -> Result<N, String>
-where
-    N: std::str::FromStr + PartialOrd + std::fmt::Display + Copy,
-{
-    let parsed: N = value.parse().map_err(|_| format!("`{value}` is not a whole number"))?;
-    if parsed < min || max < parsed {
-        return Err(format!("{parsed} is not between {min} and {max}"));
-    }
-    Ok(parsed)
-}
-
-fn boolean(value: &str) -> Result<bool, String> {
-    match value.to_ascii_lowercase().as_str() {
-        "true" => Ok(true),
-        "false" => Ok(false),
-        _ => Err(format!("`{value}` is neither true nor false")),
-    }
-}
-
-fn millis(value: &str) -> Result<Duration, String> {
-    number(value, 0, i64::from(i32::MAX) * 1_000).map(|ms: i64| Duration::from_millis(ms as u64))
-}
-
-fn shown_millis(duration: Duration) -> Option<String> {
-    Some(duration.as_millis().to_string())
-}
-
-macro_rules! topic_default {
-    ($key:literal, $topic_key:literal, $kind:ident) => {
-        Setting {
-            key: $key,
-            kind: SettingKind::$kind,
-            documentation: concat!("Default of the topic setting ", $topic_key, "."),
-            read: |config, value| {
-                config.topic_defaults.insert($topic_key.to_owned(), value.to_owned());
-                Ok(())
-            },
-            show: |config| config.topic_defaults.get($topic_key).cloned(),
-        }
-    };
+fn number<N: FromStr>(value: &str) -> Result<N, String> {
+    value.parse().map_err(|_| format!("`{value}` is not a whole number in range"))
 }
 
 macro_rules! duration {
-    ($key:literal, $field:ident, $documentation:literal) => {
+    ($key:literal, $field:ident) => {
         Setting {
             key: $key,
-            kind: SettingKind::Long,
-            documentation: $documentation,
             read: |config, value| {
-                config.$field = millis(value)?;
+                config.$field = Duration::from_millis(number(value)?);
                 Ok(())
             },
-            show: |config| shown_millis(config.$field),
+            show: |config| Some(config.$field.as_millis().to_string()),
         }
     };
 }
 
-macro_rules! int {
-    ($key:literal, $($field:ident).+, $min:expr, $max:expr, $documentation:literal) => {
+macro_rules! number {
+    ($key:literal, $($field:ident).+) => {
         Setting {
             key: $key,
-            kind: SettingKind::Int,
-            documentation: $documentation,
             read: |config, value| {
-                config.$($field).+ = number(value, $min, $max)?;
+                config.$($field).+ = number(value)?;
                 Ok(())
             },
             show: |config| Some(config.$($field).+.to_string()),
@@ -119,22 +65,19 @@ macro_rules! int {
     };
 }
 
-/// All settings of a broker, in the order of their names.
-pub static SETTINGS: &[Setting] = &[
+/// Settings that are fields of [`NodeConfig`], in the order of their names. Those that a topic
+/// inherits are in `topic_defaults`, those of the shell in `shell`.
+pub(crate) static SETTINGS: &[Setting] = &[
     Setting {
         key: "auto.create.topics.enable",
-        kind: SettingKind::Boolean,
-        documentation: "Create a topic when a client asks for one that is not there.",
         read: |config, value| {
-            config.auto_create_topics = boolean(value)?;
+            config.auto_create_topics = value.eq_ignore_ascii_case("true");
             Ok(())
         },
         show: |config| Some(config.auto_create_topics.to_string()),
     },
     Setting {
         key: "broker.rack",
-        kind: SettingKind::String,
-        documentation: "Where this broker stands.",
         read: |config, value| {
             config.rack = (!value.is_empty()).then(|| value.to_owned());
             Ok(())
@@ -143,20 +86,15 @@ pub static SETTINGS: &[Setting] = &[
     },
     Setting {
         key: "cluster.id",
-        kind: SettingKind::String,
-        documentation: "Identity given to a new log directory; an old one must agree with it.",
         read: |config, value| {
             config.cluster_id = (!value.is_empty()).then(|| value.to_owned());
             Ok(())
         },
         show: |config| config.cluster_id.clone(),
     },
-    topic_default!("compression.type", "compression.type", String),
-    int!("fetch.max.bytes", limits.fetch_bytes_max, 1, i32::MAX, "Largest response to one fetch."),
+    number!("fetch.max.bytes", limits.fetch_bytes_max),
     Setting {
         key: "flush",
-        kind: SettingKind::String,
-        documentation: "When acks=all is answered: commit = after a sync, os = after the write.",
         read: |config, value| {
             config.flush = match value {
                 "commit" => FlushPolicy::Commit,
@@ -173,33 +111,12 @@ pub static SETTINGS: &[Setting] = &[
             Some(name.to_owned())
         },
     },
-    duration!(
-        "group.initial.rebalance.delay.ms",
-        group_initial_rebalance_delay,
-        "How long the first rebalance of an empty group waits for more members."
-    ),
-    duration!(
-        "group.max.session.timeout.ms",
-        group_max_session_timeout,
-        "Longest session timeout a group member may ask for."
-    ),
-    int!(
-        "group.max.size",
-        group_size_max,
-        1,
-        i32::MAX as usize,
-        "Members that one group may have."
-    ),
-    duration!(
-        "group.min.session.timeout.ms",
-        group_min_session_timeout,
-        "Shortest session timeout a group member may ask for."
-    ),
-    topic_default!("log.cleanup.policy", "cleanup.policy", String),
+    duration!("group.initial.rebalance.delay.ms", group_initial_rebalance_delay),
+    duration!("group.max.session.timeout.ms", group_max_session_timeout),
+    number!("group.max.size", group_size_max),
+    duration!("group.min.session.timeout.ms", group_min_session_timeout),
     Setting {
         key: "log.dir",
-        kind: SettingKind::String,
-        documentation: "Directory of everything that survives a restart.",
         read: |config, value| {
             if value.is_empty() {
                 return Err("names no directory".to_owned());
@@ -209,95 +126,30 @@ pub static SETTINGS: &[Setting] = &[
         },
         show: |config| Some(config.log_dir.display().to_string()),
     },
-    topic_default!("log.message.timestamp.type", "message.timestamp.type", String),
-    topic_default!("log.retention.bytes", "retention.bytes", Long),
-    duration!(
-        "log.retention.check.interval.ms",
-        housekeeping_interval,
-        "How often old segments are looked for."
-    ),
-    topic_default!("log.retention.ms", "retention.ms", Long),
-    topic_default!("log.roll.ms", "segment.ms", Long),
-    topic_default!("log.segment.bytes", "segment.bytes", Int),
-    int!(
-        "max.incremental.fetch.session.cache.slots",
-        limits.fetch_sessions_max,
-        0,
-        1_000_000,
-        "Incremental fetch sessions that one shard keeps."
-    ),
-    topic_default!("message.max.bytes", "max.message.bytes", Int),
+    duration!("log.retention.check.interval.ms", housekeeping_interval),
+    number!("max.incremental.fetch.session.cache.slots", limits.fetch_sessions_max),
     Setting {
         key: "node.id",
-        kind: SettingKind::Int,
-        documentation: "Number of this broker in its cluster.",
         read: |config, value| {
-            config.node_id = BrokerId(number(value, 0, i32::MAX)?);
+            config.node_id = BrokerId(number(value)?);
             Ok(())
         },
         show: |config| Some(config.node_id.0.to_string()),
     },
-    int!(
-        "num.partitions",
-        num_partitions,
-        1,
-        1_000,
-        "Partitions of a topic that is created without a count."
-    ),
-    int!(
-        "offset.metadata.max.bytes",
-        offset_metadata_bytes_max,
-        0,
-        1_048_576,
-        "Largest text kept with a committed offset."
-    ),
+    number!("num.partitions", num_partitions),
+    number!("offset.metadata.max.bytes", offset_metadata_bytes_max),
     Setting {
         key: "offsets.retention.minutes",
-        kind: SettingKind::Int,
-        documentation: "How long an empty group keeps its offsets.",
         read: |config, value| {
-            let minutes: u64 = number(value, 1, i32::MAX as u64)?;
-            config.offsets_retention = Duration::from_secs(minutes * 60);
+            config.offsets_retention = Duration::from_secs(number::<u32>(value)?.into()) * 60;
             Ok(())
         },
         show: |config| Some((config.offsets_retention.as_secs() / 60).to_string()),
     },
-    int!(
-        "offsets.topic.num.partitions",
-        offsets_topic_partitions,
-        1,
-        1_000,
-        "Partitions of the topic of consumer groups, when it is made."
-    ),
-    int!(
-        "queued.max.request.bytes",
-        limits.frame_bytes_of_all_max,
-        1_024,
-        usize::MAX >> 1,
-        "Bytes of requests that one shard holds before clients that send more have to wait."
-    ),
-    int!(
-        "socket.request.max.bytes",
-        limits.frame_bytes_max,
-        1_024,
-        1_073_741_824,
-        "Largest request."
-    ),
-    duration!(
-        "transaction.max.timeout.ms",
-        transaction_max_timeout,
-        "Longest timeout a transactional producer may ask for."
-    ),
-    int!(
-        "transaction.state.log.num.partitions",
-        transaction_topic_partitions,
-        1,
-        1_000,
-        "Partitions of the topic of transactions, when it is made."
-    ),
-    duration!(
-        "transactional.id.expiration.ms",
-        transactional_id_expiration,
-        "How long an idle transactional id is remembered."
-    ),
+    number!("offsets.topic.num.partitions", offsets_topic_partitions),
+    number!("queued.max.request.bytes", limits.frame_bytes_of_all_max),
+    number!("socket.request.max.bytes", limits.frame_bytes_max),
+    duration!("transaction.max.timeout.ms", transaction_max_timeout),
+    number!("transaction.state.log.num.partitions", transaction_topic_partitions),
+    duration!("transactional.id.expiration.ms", transactional_id_expiration),
 ];

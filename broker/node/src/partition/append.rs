@@ -87,6 +87,12 @@ impl ShardNode {
 
     pub(crate) fn append_now(&mut self, now: Now, asker: Asker, acks: Acks, item: AppendItem) {
         let AppendItem { slot, key, batches } = item;
+        let partition = self.partitions.map.get(&key);
+        if acks == Acks::All && partition.is_some_and(|partition| !partition.in_sync_enough) {
+            let outcome = refused(slot, ErrorCode::NOT_ENOUGH_REPLICAS, None);
+            self.tell(asker, Told::Appended(outcome));
+            return;
+        }
         let batches = batches.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&shared[..]));
         let size_bytes = batches.len();
         let appended = match self.append(now, &key, batches, Origin::Client) {

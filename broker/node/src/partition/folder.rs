@@ -198,7 +198,10 @@ impl ShardNode {
             if shard != self.shard || partition.leader != self.config.node_id {
                 continue;
             }
+            let least = usize::try_from(settings.min_insync_replicas).unwrap_or_default();
+            let in_sync_enough = least <= partition.isr.len();
             if let Some(open) = self.partitions.map.get_mut(&key) {
+                open.in_sync_enough = in_sync_enough;
                 open.log.set_config(log_config(&settings));
                 open.flush = settings.flush;
                 open.leader_epoch = partition.leader_epoch;
@@ -208,7 +211,8 @@ impl ShardNode {
             let log = self.open_folder(now, view, &folder, topic.id, log_config(&settings))?;
             let name = Arc::clone(&topic.name);
             let epoch: LeaderEpoch = partition.leader_epoch;
-            let partition = Partition::new(name, key, log, epoch, settings.flush);
+            let mut partition = Partition::new(name, key, log, epoch, settings.flush);
+            partition.in_sync_enough = in_sync_enough;
             self.partitions.map.insert(key, partition);
             opened.push(key);
         }

@@ -56,6 +56,8 @@ pub(crate) struct Partition {
     pub(crate) log: Log,
     pub(crate) leader_epoch: LeaderEpoch,
     pub(crate) flush: FlushPolicy,
+    /// Whether `min.insync.replicas` are there, so that acks=all can be promised.
+    pub(crate) in_sync_enough: bool,
     /// Offset that the high watermark must reach, and what happens then.
     waits: VecDeque<(Offset, Then)>,
     /// Fetches that want to know of growth: how far they may see, and how far they saw.
@@ -78,6 +80,7 @@ impl Partition {
             log,
             leader_epoch,
             flush,
+            in_sync_enough: true,
             waits: VecDeque::new(),
             watchers: BTreeMap::new(),
             verifying: BTreeMap::new(),

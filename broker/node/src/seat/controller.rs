@@ -13,9 +13,14 @@
 
 use super::identity::Identity;
 use super::{Seat, SeatThen, batch, load};
-use crate::api::{CoordinatorsWait, DeleteWait, MetadataWait, TopicsWait};
-use crate::ask::PartitionKey;
-use crate::cluster::{ClusterView, GROUP_TOPIC, METADATA_TOPIC, SCHEMA_TOPIC, TRANSACTION_TOPIC};
+use crate::api::{
+    CoordinatorsWait, DeleteWait, MetadataWait, TopicsWait, alter_configs, create_partitions,
+    incremental_alter_configs,
+};
+use crate::ask::{PartitionKey, Ticket};
+use crate::cluster::{
+    ClusterView, GROUP_TOPIC, INTERNAL_TOPICS, METADATA_TOPIC, SCHEMA_TOPIC, TRANSACTION_TOPIC,
+};
 use crate::config::{FlushPolicy, NodeConfig};
 use crate::effect::Effect;
 use crate::event::CommandToken;
@@ -48,6 +53,12 @@ pub(crate) enum ControllerThen {
     Created(TopicsWait),
     /// DeleteTopics answers.
     Deleted(DeleteWait),
+    /// CreatePartitions answers.
+    PartitionsCreated(Ticket),
+    /// AlterConfigs answers.
+    ConfigsReplaced(Ticket),
+    /// IncrementalAlterConfigs answers.
+    ConfigsChanged(Ticket),
     /// Metadata answers, with the topics that it made.
     Metadata(MetadataWait),
     /// FindCoordinator answers, with the internal topic that it made.
@@ -73,12 +84,14 @@ fn metadata_log_config() -> LogConfig {
 }
 
 impl ShardNode {
-    /// The broker's defaults of topic settings, its flush policy among them.
+    /// The broker's defaults of topic settings as they hold now, its flush policy among them.
     pub(crate) fn topic_defaults(&self) -> BTreeMap<String, String> {
-        let mut defaults = self.config.topic_defaults.clone();
-        let flush = flush_policy(&self.config).as_str().to_owned();
-        defaults.insert("flush.policy".to_owned(), flush);
-        defaults
+        topic_defaults(&self.config)
+    }
+
+    /// The same as the broker was started with.
+    pub(crate) fn topic_defaults_at_start(&self) -> BTreeMap<String, String> {
+        topic_defaults(&self.config_at_start)
     }
 
     /// Opens everything that only shard zero has.
@@ -139,7 +152,8 @@ impl ShardNode {
             default_replication_factor: 1,
             partitions_per_topic_max: config.limits.topic_partitions_max,
             partitions_max: config.limits.partitions_max,
-            broker_defaults: self.topic_defaults(),
+            broker_defaults: self.topic_defaults_at_start(),
+            internal_topics: &INTERNAL_TOPICS,
             ..ControllerSettings::default()
         };
         let count = |topic: &str, otherwise: i32| {
@@ -264,6 +278,15 @@ impl ShardNode {
             (ControllerThen::Deleted(wait), Reply::DeleteTopics(response)) => {
                 wait.answer(self, response);
             }
+            (ControllerThen::PartitionsCreated(ticket), Reply::CreatePartitions(response)) => {
+                create_partitions::answer(self, ticket, &response);
+            }
+            (ControllerThen::ConfigsReplaced(ticket), Reply::AlterConfigs(response)) => {
+                alter_configs::answer(self, ticket, &response);
+            }
+            (ControllerThen::ConfigsChanged(ticket), Reply::IncrementalAlterConfigs(response)) => {
+                incremental_alter_configs::answer(self, ticket, &response);
+            }
             (ControllerThen::Metadata(wait), Reply::CreateTopics(response)) => {
                 wait.answer(self, &response);
             }
@@ -310,7 +333,15 @@ impl ShardNode {
     }
 }
 
-fn flush_policy(config: &NodeConfig) -> TopicFlushPolicy {
+fn topic_defaults(config: &NodeConfig) -> BTreeMap<String, String> {
+    let mut defaults = config.topic_defaults.clone();
+    if config.flush != NodeConfig::default().flush {
+        defaults.insert("flush.policy".to_owned(), flush_policy(config).as_str().to_owned());
+    }
+    defaults
+}
+
+pub(super) fn flush_policy(config: &NodeConfig) -> TopicFlushPolicy {
     match config.flush {
         FlushPolicy::Commit => TopicFlushPolicy::Commit,
         FlushPolicy::Os => TopicFlushPolicy::Os,
@@ -328,6 +359,12 @@ fn refuse_all(reply: &mut Reply, error: ErrorCode) {
         }
         Reply::CreatePartitions(response) => {
             response.results.iter_mut().for_each(|topic| topic.error_code = error);
+        }
+        Reply::AlterConfigs(response) => {
+            response.responses.iter_mut().for_each(|resource| resource.error_code = error);
+        }
+        Reply::IncrementalAlterConfigs(response) => {
+            response.responses.iter_mut().for_each(|resource| resource.error_code = error);
         }
         Reply::ProducerIds { .. } | Reply::NoProducerIdsLeft | Reply::BrokerRestarted { .. } => {
             *reply = Reply::NoProducerIdsLeft;

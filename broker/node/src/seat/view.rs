@@ -3,9 +3,10 @@
 //!
 //! Invariants:
 //! - Every shard sees the same views in the same order.
-//! - A view is taken over whole: partitions are opened and removed and machines loaded before the
-//!   first request is answered from it.
+//! - A view is taken over whole: settings of the broker are changed, partitions are opened and
+//!   removed and machines loaded before the first request is answered from it.
 
+use super::controller::{METADATA_KEY, flush_policy};
 use super::identity::write_clean_shutdown;
 use super::load;
 use crate::ask::PartitionKey;
@@ -14,7 +15,7 @@ use crate::effect::Effect;
 use crate::event::ShardIndex;
 use crate::node::ShardNode;
 use crate::shard_message::ShardMessage;
-use mainstem_metadata::{Image, MetadataRecord};
+use mainstem_metadata::{Configs, Image, MetadataRecord};
 use mainstem_platform::Now;
 use std::sync::Arc;
 
@@ -53,7 +54,9 @@ impl ShardNode {
     fn take_over(&mut self, now: Now, view: ClusterView) -> Result<(), String> {
         let old = self.cluster.take();
         let old = old.as_ref().map(|old| &*old.image);
-        let opened = self.follow_view(now, old, &view).map_err(|error| error.to_string())?;
+        // Defaults of topics may have changed: then every topic has.
+        let known = if self.follow_broker_configs(old, &view.image) { None } else { old };
+        let opened = self.follow_view(now, known, &view).map_err(|error| error.to_string())?;
         let gone: Vec<Arc<str>> = old
             .into_iter()
             .flat_map(Image::topics)
@@ -72,6 +75,24 @@ impl ShardNode {
         }
         self.unpark(now);
         Ok(())
+    }
+
+    /// Takes over what was set for this broker while it runs. Says whether anything changed.
+    fn follow_broker_configs(&mut self, old: Option<&Image>, new: &Image) -> bool {
+        let node_id = self.config.node_id;
+        let layers = [new.all_brokers_configs(), new.broker_configs(node_id)];
+        let before = old.map(|old| [old.all_brokers_configs(), old.broker_configs(node_id)]);
+        if before.unwrap_or([&Configs::new(); 2]) == layers {
+            return false;
+        }
+        self.config = Arc::new(self.config_at_start.with_changes(layers));
+        if let Some(metadata) = self.partitions.get_mut(&METADATA_KEY) {
+            metadata.flush = flush_policy(&self.config);
+        }
+        if let Some(seat) = self.seat.as_mut() {
+            seat.settings.default_partitions = self.config.num_partitions;
+        }
+        true
     }
 
     /// Reads a partition of an internal topic into its machine.

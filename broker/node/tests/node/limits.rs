@@ -55,7 +55,7 @@ fn api_versions_shows_what_works() {
     };
     assert_eq!(range(ApiKey::Produce), Some((0, 13)));
     assert_eq!(range(ApiKey::Fetch), Some((4, 18)));
-    assert_eq!(range(ApiKey::CreatePartitions), None);
+    assert_eq!(range(ApiKey::WriteTxnMarkers), None);
     assert_eq!(response.finalized_features[0].name, "transaction.version");
     assert_eq!(response.finalized_features[0].max_version_level, 2);
     // Older clients cannot read a feature whose lowest level is zero.

@@ -2,6 +2,7 @@
 
 mod answers;
 mod coordinator_crashes;
+mod configs;
 mod driver;
 mod exactly_once;
 mod groups;

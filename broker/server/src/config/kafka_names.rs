@@ -10,10 +10,10 @@ use mainstem_node::ConfigProblem;
 use super::source::Given;
 
 /// Another name for the same setting.
-const SAME: [(&str, &str); 2] = [("log.dirs", "log.dir"), ("broker.id", "node.id")];
+pub(super) const SAME: [(&str, &str); 2] = [("log.dirs", "log.dir"), ("broker.id", "node.id")];
 
 /// The same setting in another unit: the value is multiplied.
-const UNITS: [(&str, &str, i64); 4] = [
+pub(super) const UNITS: [(&str, &str, i64); 4] = [
     ("log.retention.hours", "log.retention.ms", 3_600_000),
     ("log.retention.minutes", "log.retention.ms", 60_000),
     ("log.roll.hours", "log.roll.ms", 3_600_000),
@@ -21,7 +21,7 @@ const UNITS: [(&str, &str, i64); 4] = [
 ];
 
 /// Settings without a meaning here: threads are shards, and this broker stands alone.
-const MEANINGLESS: [&str; 22] = [
+pub(super) const MEANINGLESS: [&str; 21] = [
     "num.network.threads",
     "num.io.threads",
     "num.recovery.threads.per.data.dir",
@@ -35,7 +35,6 @@ const MEANINGLESS: [&str; 22] = [
     "listener.security.protocol.map",
     "inter.broker.listener.name",
     "default.replication.factor",
-    "min.insync.replicas",
     "offsets.topic.replication.factor",
     "transaction.state.log.replication.factor",
     "transaction.state.log.min.isr",

@@ -6,7 +6,8 @@
 //!
 //! Invariant: whatever is wrong is reported at once, each problem with its key and where the
 //! value came from. A key that nobody knows is a problem; a key of Kafka's that means nothing here
-//! is a warning.
+//! is a warning. Which keys there are stands in the metadata crate's table; `docs/configuration.md`
+//! is written from it.
 
 mod kafka_names;
 mod listener;
@@ -18,6 +19,7 @@ use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
+use mainstem_metadata::config::validate_at_start;
 use mainstem_node::{ConfigProblem, ConfigProblems, NodeConfig};
 
 use source::{Given, Sources};
@@ -55,7 +57,7 @@ impl Default for ServerConfig {
             metrics_listen: Some(local(9644)),
             shards: default_shards(),
             connections_max: 10_000,
-            connections_per_address_max: usize::MAX,
+            connections_per_address_max: i32::MAX as usize,
             idle_timeout: Duration::from_secs(600),
             warnings: Vec::new(),
         }
@@ -95,31 +97,31 @@ impl ServerConfig {
         let Sources { mut given, mut problems } = sources;
         let mut config = Self::default();
         kafka_names::translate(&mut given, &mut problems, &mut config.warnings);
-        config.read_listeners(&mut given, &mut problems);
-
-        let mut shell = Reader { given: &mut given, problems: &mut problems };
-        shell.number("shards", 1, 256, &mut config.shards);
-        shell.number("max.connections", 1, 1_000_000, &mut config.connections_max);
-        let per_address = &mut config.connections_per_address_max;
-        shell.number("max.connections.per.ip", 1, usize::MAX, per_address);
-        let mut idle_ms = 600_000_u64;
-        shell.number("connections.max.idle.ms", 1_000, u64::from(u32::MAX), &mut idle_ms);
-        config.idle_timeout = Duration::from_millis(idle_ms);
-
+        let mut reader = Reader { given, problems, read: BTreeMap::new() };
+        config.read_listeners(&mut reader);
+        if let Some(shards) = reader.number("shards") {
+            config.shards = shards;
+        }
+        if let Some(connections) = reader.number("max.connections") {
+            config.connections_max = connections;
+        }
+        if let Some(connections) = reader.number("max.connections.per.ip") {
+            config.connections_per_address_max = connections;
+        }
+        if let Some(idle_ms) = reader.number("connections.max.idle.ms") {
+            config.idle_timeout = Duration::from_millis(idle_ms);
+        }
+        let Reader { given, mut problems, read } = reader;
         config.read_node(&given, &mut problems);
+        config.node.shell = read;
         if problems.is_empty() { Ok(config) } else { Err(ConfigProblems(problems)) }
     }
 
-    fn read_listeners(
-        &mut self,
-        given: &mut BTreeMap<String, Given>,
-        problems: &mut Vec<ConfigProblem>,
-    ) {
-        let mut reader = Reader { given, problems };
+    fn read_listeners(&mut self, reader: &mut Reader) {
         if let Some(address) = reader.parsed("listeners", listener::kafka_listener) {
             self.kafka_listen = address;
         }
-        if let Some(port) = reader.parsed("port", parse_number::<u16>) {
+        if let Some(port) = reader.number("port") {
             self.kafka_listen.set_port(port);
         }
         if let Some(address) = reader.parsed("registry.listener", listener::http_listener) {
@@ -161,16 +163,21 @@ impl ServerConfig {
 }
 
 /// Takes the shell's settings out of what was given.
-struct Reader<'a> {
-    given: &'a mut BTreeMap<String, Given>,
-    problems: &'a mut Vec<ConfigProblem>,
+struct Reader {
+    given: BTreeMap<String, Given>,
+    problems: Vec<ConfigProblem>,
+    /// What was taken out, as it was given.
+    read: BTreeMap<String, String>,
 }
 
-impl Reader<'_> {
+impl Reader {
     fn parsed<T>(&mut self, key: &str, parse: impl Fn(&str) -> Result<T, String>) -> Option<T> {
         let given = self.given.remove(key)?;
         match parse(given.value.trim()) {
-            Ok(value) => Some(value),
+            Ok(value) => {
+                self.read.insert(key.to_owned(), given.value.trim().to_owned());
+                Some(value)
+            }
             Err(problem) => {
                 self.problems.push(given.problem(key, problem));
                 None
@@ -178,26 +185,16 @@ impl Reader<'_> {
         }
     }
 
-    fn number<T>(&mut self, key: &str, least: T, most: T, target: &mut T)
-    where
-        T: FromStr + PartialOrd + Copy + std::fmt::Display,
-    {
-        let within = |text: &str| {
-            let number = parse_number::<T>(text)?;
-            if number < least || most < number {
-                return Err(format!("{number} is not between {least} and {most}"));
-            }
-            Ok(number)
-        };
-        if let Some(number) = self.parsed(key, within) {
-            *target = number;
-        }
+    /// A number within the limits of the table.
+    fn number<T: FromStr>(&mut self, key: &str) -> Option<T> {
+        self.parsed(key, |text| {
+            validate_at_start(key, text).map_err(|error| error.problem())?;
+            text.parse().map_err(|_| format!("`{text}` is not a whole number in range"))
+        })
     }
 }
 
-fn parse_number<T: FromStr>(text: &str) -> Result<T, String> {
-    text.parse().map_err(|_| format!("`{text}` is not a whole number in range"))
-}
-
+#[cfg(test)]
+mod reference;
 #[cfg(test)]
 mod tests;

@@ -54,20 +54,25 @@ fn a_server_properties_file_starts() {
 #[test]
 fn all_problems_are_said_at_once_with_their_keys() {
     let toml = "listeners = 'SSL://x:1'\nshards = 0\nnum.partitions = 'many'\nno.such.key = 1\n\
-                log.dirs = ['/a', '/b']\nauto.create.topics.enable = 'perhaps'\n";
+                log.dirs = ['/a', '/b']\nauto.create.topics.enable = 'perhaps'\n\
+                log.segment.bytes = 5\nlog.preallocate = true\n";
     let problems = load(toml, &[("MAINSTEM_MAX_CONNECTIONS", "-5")]).unwrap_err();
     for expected in [
         "listeners: the protocol SSL is not PLAINTEXT (from FILE)",
-        "shards: 0 is not between 1 and 256 (from FILE)",
-        "num.partitions: `many` is not a whole number (from FILE)",
+        "shards: invalid value `0`: Value must be at least 1 (from FILE)",
+        "num.partitions: invalid value `many`: Not a number of type INT (from FILE)",
         "no.such.key: no setting has this name (from FILE)",
         "log.dirs: names more than one directory (from FILE)",
-        "auto.create.topics.enable: `perhaps` is neither true nor false (from FILE)",
-        "max.connections: `-5` is not a whole number in range (from MAINSTEM_MAX_CONNECTIONS)",
+        "auto.create.topics.enable: invalid value `perhaps`: Expected value to be either true or \
+         false (from FILE)",
+        "max.connections: invalid value `-5`: Value must be at least 1 (from MAINSTEM_MAX_CONNECTIONS)",
+        "log.segment.bytes: invalid value `5`: Value must be at least 1048576 (from FILE)",
+        "log.preallocate: invalid value `true`: this broker only has false; segments grow as they \
+         are written (from FILE)",
     ] {
         assert!(problems.lines().any(|line| line == expected), "{expected}\nin\n{problems}");
     }
-    assert_eq!(problems.lines().count(), 7, "{problems}");
+    assert_eq!(problems.lines().count(), 9, "{problems}");
 }
 
 #[test]
@@ -77,7 +82,10 @@ fn a_wrong_value_has_one_clear_problem() {
         ("listeners = ':99999'", "listeners: `99999` is not a port (from FILE)"),
         ("listeners = 'a:1,b:2'", "listeners: names more than one listener (from FILE)"),
         ("advertised.listeners = ':9092'", "advertised.listeners: names no host (from FILE)"),
-        ("port = 70000", "port: `70000` is not a whole number in range (from FILE)"),
+        (
+            "port = 70000",
+            "port: invalid value `70000`: Value must be no more than 65535 (from FILE)",
+        ),
         ("registry.listener = 'x'", "registry.listener: `x` is not host:port (from FILE)"),
         (
             "log.retention.hours = 'x'",
@@ -91,4 +99,40 @@ fn a_wrong_value_has_one_clear_problem() {
     assert!(load("a = = b", &[]).unwrap_err().starts_with("FILE: is no TOML"));
     let missing = ServerConfig::load(Some(Path::new("/no/such/file")), [], []).unwrap_err();
     assert!(missing.to_string().starts_with("/no/such/file: read the file"));
+}
+
+#[test]
+fn every_row_of_the_table_can_be_given() {
+    let samples = [
+        ("advertised.listeners", "PLAINTEXT://here:1"),
+        ("broker.rack", "r1"),
+        ("cluster.id", "MkU3OEVBNTcwNTJENDM2Qg"),
+        ("port", "1"),
+        ("shards", "2"),
+    ];
+    for row in mainstem_metadata::config::broker_definitions() {
+        let sample = samples.iter().find(|(name, _)| *name == row.name).map(|(_, value)| *value);
+        let value = row.default.or(sample).expect("a default or a sample");
+        let given = [(row.name.to_owned(), value.to_owned())];
+        let config = ServerConfig::from_properties(given);
+        let config = config.unwrap_or_else(|problems| panic!("{}: {problems}", row.name));
+        let meaningless = kafka_names::MEANINGLESS.contains(&row.name);
+        assert_eq!(config.warnings.len(), usize::from(meaningless), "{}", row.name);
+    }
+}
+
+#[test]
+fn the_defaults_of_the_shell_are_those_of_the_table() {
+    let table = |name| mainstem_metadata::config::broker_definition(name).expect("a row").default;
+    let config = ServerConfig::default();
+    let listener = format!("PLAINTEXT://{}", config.kafka_listen);
+    assert_eq!(table("listeners"), Some(&*listener));
+    let http = |address: Option<SocketAddr>| format!("http://{}", address.expect("on"));
+    assert_eq!(table("registry.listener"), Some(&*http(config.registry_listen)));
+    assert_eq!(table("metrics.listener"), Some(&*http(config.metrics_listen)));
+    assert_eq!(table("max.connections"), Some(&*config.connections_max.to_string()));
+    let per_address = config.connections_per_address_max.to_string();
+    assert_eq!(table("max.connections.per.ip"), Some(&*per_address));
+    let idle_ms = config.idle_timeout.as_millis().to_string();
+    assert_eq!(table("connections.max.idle.ms"), Some(&*idle_ms));
 }

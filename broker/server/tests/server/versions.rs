@@ -7,6 +7,7 @@ use mainstem_protocol::codec::Request;
 use mainstem_protocol::messages::add_partitions_to_txn::{
     AddPartitionsToTxnTopic, AddPartitionsToTxnTransaction,
 };
+use mainstem_protocol::messages::create_partitions::CreatePartitionsTopic;
 use mainstem_protocol::messages::create_topics::CreatableTopic;
 use mainstem_protocol::messages::describe_configs::DescribeConfigsResource;
 use mainstem_protocol::messages::fetch::{FetchPartition, FetchTopic};
@@ -113,6 +114,82 @@ fn metadata_and_configs() {
         },
         |version, response| {
             assert_eq!(response.topics[0].error_code, ErrorCode::NONE, "{version}");
+        },
+    );
+}
+
+#[test]
+fn administering() {
+    let (_broker, mut client, _) = setup();
+    let client = &mut client;
+    each_version(
+        client,
+        |version| CreatePartitionsRequest {
+            topics: vec![CreatePartitionsTopic {
+                name: "topic".into(),
+                count: 2 + i32::from(version),
+                assignments: None,
+            }],
+            timeout_ms: 10_000,
+            validate_only: false,
+        },
+        |version, response| {
+            assert_eq!(response.results[0].error_code, ErrorCode::NONE, "{version}");
+        },
+    );
+    let resources = [(2, "topic", "retention.ms"), (4, "", "log.retention.ms")];
+    each_version(
+        client,
+        |version| AlterConfigsRequest {
+            resources: resources
+                .map(|(resource_type, name, config)| alter_configs::AlterConfigsResource {
+                    resource_type,
+                    resource_name: name.into(),
+                    configs: vec![alter_configs::AlterableConfig {
+                        name: config.into(),
+                        value: Some((1_000_000 + i64::from(version)).to_string()),
+                    }],
+                })
+                .into(),
+            validate_only: false,
+        },
+        |version, response| {
+            let codes = response.responses.iter().map(|resource| resource.error_code);
+            assert_eq!(Vec::from_iter(codes), [ErrorCode::NONE; 2], "{version}");
+        },
+    );
+    each_version(
+        client,
+        |version| IncrementalAlterConfigsRequest {
+            resources: resources
+                .map(|(resource_type, name, config)| {
+                    let config = incremental_alter_configs::AlterableConfig {
+                        name: config.into(),
+                        config_operation: 0,
+                        value: Some((2_000_000 + i64::from(version)).to_string()),
+                    };
+                    incremental_alter_configs::AlterConfigsResource {
+                        resource_type,
+                        resource_name: name.into(),
+                        configs: vec![config],
+                    }
+                })
+                .into(),
+            validate_only: false,
+        },
+        |version, response| {
+            let codes = response.responses.iter().map(|resource| resource.error_code);
+            assert_eq!(Vec::from_iter(codes), [ErrorCode::NONE; 2], "{version}");
+        },
+    );
+    each_version(
+        client,
+        |_| ListConfigResourcesRequest::default(),
+        |version, response| {
+            assert_eq!(response.error_code, ErrorCode::NONE, "{version}");
+            let names = response.config_resources.iter().map(|r| r.resource_name.as_str());
+            let expected: &[&str] = if version == 0 { &[] } else { &["topic", "1"] };
+            assert_eq!(Vec::from_iter(names), expected, "{version}");
         },
     );
 }

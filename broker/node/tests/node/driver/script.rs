@@ -64,9 +64,9 @@ pub(crate) fn check_in(world: World, script: &str) {
     assert!(actual == expected.trim_end(), "the script came out as\n\n{actual}\n");
 }
 
-struct Words<'a> {
-    plain: Vec<&'a str>,
-    options: BTreeMap<&'a str, &'a str>,
+pub(super) struct Words<'a> {
+    pub(super) plain: Vec<&'a str>,
+    pub(super) options: BTreeMap<&'a str, &'a str>,
 }
 
 impl<'a> Words<'a> {
@@ -77,11 +77,11 @@ impl<'a> Words<'a> {
         Words { plain, options }
     }
 
-    fn number(&self, name: &str, otherwise: i64) -> i64 {
+    pub(super) fn number(&self, name: &str, otherwise: i64) -> i64 {
         self.options.get(name).map_or(otherwise, |value| value.parse().expect("a number"))
     }
 
-    fn has(&self, word: &str) -> bool {
+    pub(super) fn has(&self, word: &str) -> bool {
         self.plain.contains(&word)
     }
 }
@@ -104,7 +104,7 @@ impl Script {
         lines.join("\n")
     }
 
-    fn say(&mut self, text: &str) {
+    pub(super) fn say(&mut self, text: &str) {
         writeln!(self.out, "  {text}").expect("write to a string");
     }
 
@@ -114,6 +114,10 @@ impl Script {
         match command {
             "topic" => self.topic(&words),
             "delete" => self.delete(&words),
+            "partitions" => self.partitions(&words),
+            "alter" => self.alter(&words),
+            "describe" => self.describe(&words),
+            "resources" => self.resources(&words),
             "metadata" => self.metadata(&words),
             "produce" => self.produce(&words),
             "answer" => self.answer(&words),
