@@ -42,7 +42,7 @@ pub use config::{
     ConfigProblem, ConfigProblems, FlushPolicy, NodeConfig, SETTINGS, Setting, SettingKind,
 };
 pub use effect::{Effect, ResponseSegment, SyncJob};
-pub use event::{CommandToken, ConnectionId, Event, ShardIndex, SyncToken};
+pub use event::{CommandToken, CompactionToken, ConnectionId, Event, ShardIndex, SyncToken};
 pub use limits::Limits;
 pub use metrics::{ApiCounters, MetricsSnapshot};
 pub use node::{NodeError, ShardNode};

@@ -195,6 +195,21 @@ pub static SETTINGS: &[Setting] = &[
         group_min_session_timeout,
         "Shortest session timeout a group member may ask for."
     ),
+    duration!(
+        "log.cleaner.backoff.ms",
+        cleaner_backoff,
+        "How often logs to be compacted are looked for."
+    ),
+    Setting {
+        key: "log.cleaner.dedupe.buffer.size",
+        kind: SettingKind::Long,
+        documentation: "Memory for the keys of logs under compaction.",
+        read: |config, value| {
+            config.cleaner_dedupe_buffer_bytes = number(value, 1 << 20, usize::MAX)?;
+            Ok(())
+        },
+        show: |config| Some(config.cleaner_dedupe_buffer_bytes.to_string()),
+    },
     topic_default!("log.cleanup.policy", "cleanup.policy", String),
     Setting {
         key: "log.dir",
@@ -268,6 +283,11 @@ pub static SETTINGS: &[Setting] = &[
         1,
         1_000,
         "Partitions of the topic of consumer groups, when it is made."
+    ),
+    duration!(
+        "producer.id.expiration.ms",
+        producer_id_expiration,
+        "How long partitions remember an idle producer."
     ),
     int!(
         "queued.max.request.bytes",
