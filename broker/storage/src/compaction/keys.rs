@@ -4,8 +4,8 @@
 //! taken for one, which among a billion keys happens with a probability below 10^-20. The hash is
 //! salted with a number from outside, so that nobody can prepare two keys that meet.
 //!
-//! The table is open addressed and grows by doubling. Its limit counts the moment of growth, when the
-//! old and the new table stand side by side.
+//! The table is open addressed and doubles up to its last size. The limit counts the moment of that
+//! growth, when the old and the new table stand side by side.
 
 use mainstem_protocol::ids::Offset;
 use std::collections::hash_map::DefaultHasher;
@@ -23,6 +23,8 @@ pub(super) struct KeyMap {
     slots: Vec<Slot>,
     count: usize,
     slots_max: usize,
+    /// How many times the table may still double.
+    doublings: u32,
     salt: u64,
     /// Everything up to here was put in.
     covered: Offset,
@@ -32,9 +34,10 @@ impl KeyMap {
     /// An empty map that never takes more than `bytes_max`, but for a smallest size.
     pub(super) fn new(bytes_max: usize, salt: u64) -> Self {
         // While it grows to its last size there are 1.5 times that size.
-        let fits = bytes_max / SLOT_BYTES * 2 / 3;
-        let slots_max = if fits < SLOTS_MIN { SLOTS_MIN } else { 1 << fits.ilog2() };
-        Self { slots: vec![[0; 3]; SLOTS_MIN], count: 0, slots_max, salt, covered: Offset::NONE }
+        let slots_max = (bytes_max / SLOT_BYTES * 2 / 3).max(SLOTS_MIN);
+        let doublings = (slots_max / SLOTS_MIN).ilog2();
+        let slots = vec![[0; 3]; slots_max >> doublings];
+        Self { slots, count: 0, slots_max, doublings, salt, covered: Offset::NONE }
     }
 
     /// The last offset that was looked at: what lies after it is not known here.
@@ -54,7 +57,7 @@ impl KeyMap {
         let mut at = self.find(hash);
         if self.slots[at][2] == 0 {
             if self.slots.len() / 4 * 3 <= self.count {
-                if self.slots_max <= self.slots.len() {
+                if self.doublings == 0 {
                     return false;
                 }
                 self.grow();
@@ -84,16 +87,18 @@ impl KeyMap {
 
     /// The slot of this hash, or the free one where it belongs. There always is a free one.
     fn find(&self, hash: [u64; 2]) -> usize {
-        let mask = self.slots.len() - 1;
-        let mut at = hash[0] as usize & mask;
+        // The hash as a fraction of its range, of the number of slots.
+        let scaled = u128::from(hash[0]) * self.slots.len() as u128;
+        let mut at = (scaled >> u64::BITS) as usize;
         while self.slots[at][2] != 0 && self.slots[at][..2] != hash {
-            at = (at + 1) & mask;
+            at = if at + 1 == self.slots.len() { 0 } else { at + 1 };
         }
         at
     }
 
     fn grow(&mut self) {
-        let larger = vec![[0; 3]; self.slots.len() * 2];
+        self.doublings -= 1;
+        let larger = vec![[0; 3]; self.slots_max >> self.doublings];
         for slot in std::mem::replace(&mut self.slots, larger) {
             if slot[2] != 0 {
                 let at = self.find([slot[0], slot[1]]);
@@ -127,7 +132,7 @@ mod tests {
         let mut map = KeyMap::new(bytes_max, 0);
         let taken = (0..i64::MAX).take_while(|key| map.put(&key.to_be_bytes(), Offset(*key)));
         let taken = taken.count() as i64;
-        assert!(1_000 < taken && map.slots.len() * SLOT_BYTES * 3 / 2 <= bytes_max);
+        assert!(1_300 < taken && map.slots.len() * SLOT_BYTES * 3 / 2 <= bytes_max, "{taken}");
         assert_eq!(map.covered(), Offset(taken - 1), "the one without room is not covered");
         assert!(map.put(&0_i64.to_be_bytes(), Offset(taken + 5)));
         assert_eq!(map.get(&0_i64.to_be_bytes()), Some(Offset(taken + 5)));

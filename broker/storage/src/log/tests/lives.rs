@@ -50,6 +50,8 @@ struct Life {
     sequences: Vec<i32>,
     last: Vec<Option<(BytesMut, Offset)>>,
     synced: Offset,
+    /// No compaction has reached further.
+    compacted: Offset,
     number: u64,
 }
 
@@ -83,6 +85,7 @@ impl Life {
             sequences: vec![0; PRODUCERS],
             last: vec![None; PRODUCERS],
             synced: Offset(0),
+            compacted: Offset(0),
             number: 0,
         }
     }
@@ -165,8 +168,13 @@ impl Life {
 
     fn compact(&mut self) {
         let seed = self.seed;
+        self.note_compaction();
         self.bench.compact().unwrap_or_else(|error| panic!("seed {seed}: {error}"));
         self.check();
+    }
+
+    fn note_compaction(&mut self) {
+        self.compacted = self.compacted.max(self.bench.log.active().base);
     }
 
     /// The power goes at any moment of a compaction, or a sync of it fails.
@@ -175,6 +183,7 @@ impl Life {
         let Some(mut task) = begun.and_then(|_| self.bench.begin_compaction().unwrap()) else {
             return;
         };
+        self.note_compaction();
         if self.random.one_in(2) {
             self.bench.disk.fail_sync_after(self.random.below(6));
         }
@@ -396,7 +405,7 @@ impl Life {
             let superseded = later.contains(record.key.as_str());
             let lapsed = record.value.is_none();
             let may_miss = *outcome == Outcome::Aborted || superseded || lapsed;
-            if *offset >= log.first_dirty().0 {
+            if *offset >= self.compacted.0 {
                 let hidden = bound == Bound::LastStable && *outcome == Outcome::Aborted;
                 assert!(
                     hidden || seen.contains_key(offset),
