@@ -55,7 +55,11 @@ pub enum Event {
     /// sync is never tried again, because the kernel may have dropped the dirty pages.
     Synced { token: SyncToken, result: Result<(), String> },
     /// A step of a compaction is over; the task comes back.
-    Compacted { token: CompactionToken, task: Box<CompactionTask>, result: Result<(), StorageError> },
+    Compacted {
+        token: CompactionToken,
+        task: Box<CompactionTask>,
+        result: Result<(), StorageError>,
+    },
     /// The HTTP shell asks (registry: shard zero only; metrics: every shard).
     Command { token: CommandToken, command: LocalCommand },
     /// Close all logs cleanly; `Effect::Stopped` follows.

@@ -12,8 +12,8 @@ use crate::schedule::{Schedule, delay};
 use crate::trace::Trace;
 use bytes::{Bytes, BytesMut};
 use mainstem_node::{
-    CompactionToken, ConnectionId, Effect, Event, NodeConfig, ResponseSegment, ShardIndex, ShardMessage, ShardNode,
-    SyncJob, SyncToken,
+    CompactionToken, ConnectionId, Effect, Event, NodeConfig, ResponseSegment, ShardIndex,
+    ShardMessage, ShardNode, SyncJob, SyncToken,
 };
 use mainstem_platform::simulated::SimulatedDisk;
 use mainstem_platform::{Disk, Instant, Now, Random, SeededRandom};

@@ -41,6 +41,6 @@ pub use config::{CleanupPolicy, LogConfig, TimestampType};
 pub use error::{AppendError, ReadError, RecordError, StorageError};
 pub use log::Log;
 pub use slice::{
-    AbortedTransaction, Appended, Bound, Compaction, CompactionNeed, FetchSlice, FileRange, Marker, Origin, ProducerView,
-    ReadBytes, Recovery, Shutdown, SyncReceipt, SyncTask, TimestampedOffset,
+    AbortedTransaction, Appended, Bound, Compaction, CompactionNeed, FetchSlice, FileRange, Marker,
+    Origin, ProducerView, ReadBytes, Recovery, Shutdown, SyncReceipt, SyncTask, TimestampedOffset,
 };

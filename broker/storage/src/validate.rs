@@ -18,10 +18,10 @@ use crate::config::{LogConfig, TimestampType};
 use crate::error::{AppendError, RecordError};
 use crate::header::{BatchHeader, NotABatch};
 use crate::slice::Origin;
-use mainstem_platform::Now;
-use mainstem_protocol::ids::ProducerId;
 use bytes::BytesMut;
+use mainstem_platform::Now;
 use mainstem_protocol::compression::{Compression, decompress};
+use mainstem_protocol::ids::ProducerId;
 use mainstem_protocol::record::{
     BatchBuilder, BatchError, BatchView, NO_TIMESTAMP, RecordFacts, validate_each,
 };
@@ -179,7 +179,8 @@ fn check_record(
         rejected.add(record, message.to_owned());
         return;
     }
-    if config.timestamp_type == TimestampType::LogAppendTime || record.timestamp_ms == NO_TIMESTAMP {
+    if config.timestamp_type == TimestampType::LogAppendTime || record.timestamp_ms == NO_TIMESTAMP
+    {
         return;
     }
     let (before_ms, after_ms) = (config.timestamp_before_max_ms, config.timestamp_after_max_ms);

@@ -26,11 +26,11 @@ use crate::event::ShardIndex;
 use crate::node::ShardNode;
 use mainstem_coordinator::transaction::Participation;
 use mainstem_platform::Now;
-use mainstem_protocol::messages::produce::{
-    BatchIndexAndErrorMessage, PartitionProduceData, PartitionProduceResponse, ProduceRequest, ProduceResponse,
-    TopicProduceResponse,
-};
 use mainstem_protocol::compression::Compression;
+use mainstem_protocol::messages::produce::{
+    BatchIndexAndErrorMessage, PartitionProduceData, PartitionProduceResponse, ProduceRequest,
+    ProduceResponse, TopicProduceResponse,
+};
 use mainstem_protocol::record::BatchView;
 use mainstem_protocol::{ApiKey, ErrorCode, PartitionIndex, TopicId};
 use mainstem_storage::RecordError;

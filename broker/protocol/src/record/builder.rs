@@ -211,10 +211,7 @@ impl BatchBuilder {
             let so_far = if self.count == 0 { NO_TIMESTAMP } else { self.max_timestamp_ms };
             self.max_timestamp_ms = so_far.max(timestamp_ms);
         }
-        let fixed = Fixed {
-            timestamp_delta_ms,
-            offset_delta: record.offset_delta,
-        };
+        let fixed = Fixed { timestamp_delta_ms, offset_delta: record.offset_delta };
         self.put_record(&fixed, record.key.as_deref(), record.value.as_deref(), &record.headers);
     }
 

@@ -64,7 +64,8 @@ impl<'a> RecordHeads<'a> {
         // The length itself lies outside of what it counts.
         self.left = usize::MAX;
         let length = self.varint_i32("its length is cut off")?;
-        self.left = usize::try_from(length).map_err(|_| Stop::Malformed("its length is negative"))?;
+        self.left =
+            usize::try_from(length).map_err(|_| Stop::Malformed("its length is negative"))?;
         // Record attributes carry no meaning yet.
         self.skip(1, "it has no attributes")?;
         let timestamp_delta_ms = self.varint("its timestamp is cut off", 10)?;

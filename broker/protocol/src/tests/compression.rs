@@ -3,9 +3,7 @@
 use super::dice::{Dice, damage};
 use super::meter::allocated_by;
 use crate::ErrorCode;
-use crate::compression::{
-    Compression, CompressionError, Level, compress, compress_at, decompress,
-};
+use crate::compression::{Compression, CompressionError, Level, compress, compress_at, decompress};
 use crate::record::{BatchBuilder, BatchView, validate_deep};
 use bytes::Bytes;
 

@@ -99,7 +99,11 @@ pub(crate) struct Group {
 /// Where the work stands. A group is boxed: it is handed from state to state.
 #[derive(Debug)]
 pub(crate) enum Work {
-    Map { transactions: Transactions, place: usize, position: u64 },
+    Map {
+        transactions: Transactions,
+        place: usize,
+        position: u64,
+    },
     /// The next group is to begin.
     Next,
     Clean(Box<Group>),

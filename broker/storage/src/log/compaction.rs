@@ -11,7 +11,9 @@
 
 use super::Log;
 use crate::checkpoint::{format_first_dirty, parse_first_dirty, read_text};
-use crate::compaction::{CompactionTask, Group, LastOfProducer, Plan, Source, Work, remove_cleaned};
+use crate::compaction::{
+    CompactionTask, Group, LastOfProducer, Plan, Source, Work, remove_cleaned,
+};
 use crate::error::StorageError;
 use crate::names::{CLEANER_CHECKPOINT, Kind, SegmentFile, Stage};
 use crate::segment::Segment;
@@ -79,9 +81,8 @@ impl Log {
         let mut end = self.segment_of(self.last_stable_offset()).min(active);
         let lag_ms = self.config.min_compaction_lag_ms;
         if 0 < lag_ms {
-            let too_young = |segment: &Segment| {
-                now.wall_ms.saturating_sub(lag_ms) < segment.newest_ms()
-            };
+            let too_young =
+                |segment: &Segment| now.wall_ms.saturating_sub(lag_ms) < segment.newest_ms();
             let young = self.segments[dirty..active].iter().position(too_young);
             end = end.min(young.map_or(active, |young| dirty + young));
         }

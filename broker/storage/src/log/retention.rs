@@ -52,11 +52,7 @@ impl Log {
         deletable.count()
     }
 
-    fn drop_segments(
-        &mut self,
-        count: usize,
-        now: Now,
-    ) -> Result<Vec<PathBuf>, StorageError> {
+    fn drop_segments(&mut self, count: usize, now: Now) -> Result<Vec<PathBuf>, StorageError> {
         if count == 0 {
             return Ok(Vec::new());
         }

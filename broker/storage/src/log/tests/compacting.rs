@@ -251,5 +251,7 @@ fn a_damaged_segment_ends_compaction_and_nothing_else() {
     assert!(bench.log.compaction_need(bench.now).unwrap().is_none(), "it is not tried again");
     bench.disk.flip(&path, 64, 1).unwrap();
     assert_eq!(bench.records(Bound::LogEnd), before);
-    assert!(!bench.disk.contents().iter().any(|(path, _)| path.to_string_lossy().contains(".cleaned")));
+    assert!(
+        !bench.disk.contents().iter().any(|(path, _)| path.to_string_lossy().contains(".cleaned"))
+    );
 }

@@ -121,8 +121,7 @@ impl Bench {
         }
         let mut task = begun.expect("the recovery point is durable");
         loop {
-            let went_on =
-                task.step(&self.disk).and_then(|()| self.log.continue_compaction(task));
+            let went_on = task.step(&self.disk).and_then(|()| self.log.continue_compaction(task));
             match went_on {
                 Ok(Compaction { task: going_on, removed }) => {
                     removed.iter().for_each(|path| self.disk.remove_file(path).unwrap());
