@@ -13,7 +13,7 @@ use mainstem_coordinator::transaction::Participation;
 use mainstem_protocol::{
     ErrorCode, LeaderEpoch, Offset, PartitionIndex, ProducerEpoch, ProducerId, TopicId,
 };
-use mainstem_storage::{AbortedTransaction, FileRange};
+use mainstem_storage::{AbortedTransaction, FileRange, RecordError};
 use std::sync::Arc;
 
 /// Names one question until it is answered, unique within the shard that asks.
@@ -85,6 +85,8 @@ pub struct AppendOutcome {
     pub error: ErrorCode,
     /// More than the code says, for the client's log.
     pub message: Option<String>,
+    /// The records that the batch was refused for.
+    pub record_errors: Vec<RecordError>,
     pub base_offset: Offset,
     pub log_append_time_ms: i64,
     pub log_start_offset: Offset,

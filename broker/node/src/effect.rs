@@ -5,16 +5,16 @@
 //!   (acks=0) has no `Respond`.
 //! - *Durable before visible*: with `flush=commit` everything that a client may rely upon is
 //!   polled only after the `Sync` covering it came back as `Event::Synced`.
-//! - At most one `Sync` of a shard is under way.
+//! - At most one `Sync` of a shard is under way, and at most one `Compact`.
 //!
 //! Absent on purpose: timers. One `deadline()` leaves the machine.
 
 use crate::command::LocalReply;
-use crate::event::{CommandToken, ConnectionId, ShardIndex, SyncToken};
+use crate::event::{CommandToken, CompactionToken, ConnectionId, ShardIndex, SyncToken};
 use crate::shard_message::ShardMessage;
 use bytes::Bytes;
 use mainstem_platform::{Disk, File};
-use mainstem_storage::SyncTask;
+use mainstem_storage::{CompactionTask, SyncTask};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -77,6 +77,9 @@ pub enum Effect {
     ToShard { shard: ShardIndex, message: ShardMessage },
     /// Make files durable on the pool, then say `Event::Synced`.
     Sync { token: SyncToken, job: SyncJob },
+    /// Do one step of a compaction (`task.step`) where it may block for a while, then say
+    /// `Event::Compacted`. Nobody waits for it. A task that is dropped does no harm.
+    Compact { token: CompactionToken, task: Box<CompactionTask> },
     /// Delete files and directories (recursively) at leisure. They are already out of the way:
     /// nothing waits for this and a crash before it is harmless.
     Remove { paths: Vec<PathBuf> },

@@ -12,6 +12,7 @@
 use crate::command::LocalCommand;
 use crate::shard_message::ShardMessage;
 use bytes::Bytes;
+use mainstem_storage::{CompactionTask, StorageError};
 
 /// One client connection, unique within the shard that accepted it, never used again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -31,6 +32,10 @@ impl ShardIndex {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SyncToken(pub u64);
 
+/// Names one compaction from its first `Effect::Compact` to its last `Event::Compacted`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CompactionToken(pub u64);
+
 /// Names one command of the shell until its `Effect::CommandReply` leaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CommandToken(pub u64);
@@ -49,6 +54,12 @@ pub enum Event {
     /// A sync is over. An error takes the log directory, and with it the broker, offline: a failed
     /// sync is never tried again, because the kernel may have dropped the dirty pages.
     Synced { token: SyncToken, result: Result<(), String> },
+    /// A step of a compaction is over; the task comes back.
+    Compacted {
+        token: CompactionToken,
+        task: Box<CompactionTask>,
+        result: Result<(), StorageError>,
+    },
     /// The HTTP shell asks (registry: shard zero only; metrics: every shard).
     Command { token: CommandToken, command: LocalCommand },
     /// Close all logs cleanly; `Effect::Stopped` follows.

@@ -40,7 +40,7 @@ mod tests;
 pub use command::{LocalCommand, LocalReply};
 pub use config::{ConfigProblem, ConfigProblems, FlushPolicy, NodeConfig};
 pub use effect::{Effect, ResponseSegment, SyncJob};
-pub use event::{CommandToken, ConnectionId, Event, ShardIndex, SyncToken};
+pub use event::{CommandToken, CompactionToken, ConnectionId, Event, ShardIndex, SyncToken};
 pub use limits::Limits;
 pub use metrics::{ApiCounters, MetricsSnapshot};
 pub use node::{NodeError, ShardNode};

@@ -56,8 +56,12 @@ fn late_before_ms(config: &NodeConfig, now: Now) -> i64 {
 pub(crate) enum Timer {
     /// A fetch has waited long enough.
     Fetch(Ticket),
-    /// Retention and compaction.
+    /// Retention.
     Housekeeping,
+    /// Compaction.
+    Cleaning,
+    /// Files have waited long enough for their removal.
+    Removal(u64),
 }
 
 /// One shard of a broker. See the crate's documentation for how a shell drives it.
@@ -138,6 +142,8 @@ impl ShardNode {
         };
         let housekeeping = now.instant.plus(node.config.housekeeping_interval);
         node.timers.insert((housekeeping, Timer::Housekeeping));
+        let cleaning = now.instant.plus(node.config.cleaner_backoff);
+        node.timers.insert((cleaning, Timer::Cleaning));
         if shard == ShardIndex::FIRST {
             node.open_seat(now)?;
         }
@@ -159,6 +165,9 @@ impl ShardNode {
             Event::Disconnected { connection } => self.handle_disconnected(connection),
             Event::FromShard { from, message } => self.handle_message(now, from, message),
             Event::Synced { token, result } => self.handle_synced(now, token, result),
+            Event::Compacted { token, task, result } => {
+                self.handle_compacted(now, token, task, result);
+            }
             Event::Command { token, command } => self.handle_command(now, token, command),
             Event::Shutdown => self.shutdown(now),
         }
@@ -205,6 +214,8 @@ impl ShardNode {
             match timer {
                 Timer::Fetch(ticket) => self.handle_fetch_deadline(now, ticket),
                 Timer::Housekeeping => self.housekeep(now),
+                Timer::Cleaning => self.clean(now),
+                Timer::Removal(number) => self.handle_removal(number),
             }
         }
         self.handle_seat_deadline(now);

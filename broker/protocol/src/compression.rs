@@ -11,6 +11,9 @@
 //! about itself.
 
 mod snappy;
+mod stream;
+
+pub use stream::Decompressor;
 
 use bytes::Bytes;
 use std::io::{self, Read, Write};
@@ -86,13 +89,49 @@ impl FromStr for Compression {
     }
 }
 
-/// Compresses `data`.
+/// How hard a codec tries. gzip knows 1 to 9 and zstd -131072 to 22; snappy and lz4 have one level
+/// here and take any. A number that the codec does not know counts as the nearest that it does.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Level(Option<i32>);
+
+impl Level {
+    /// What the codec itself thinks best.
+    pub const DEFAULT: Level = Level(None);
+
+    /// A level by its number.
+    pub const fn of(number: i32) -> Level {
+        Level(Some(number))
+    }
+
+    fn gzip(self) -> flate2::Compression {
+        match self.0 {
+            Some(level) => flate2::Compression::new(level.clamp(1, 9).unsigned_abs()),
+            None => flate2::Compression::default(),
+        }
+    }
+
+    /// Zero means the library's default.
+    fn zstd(self) -> i32 {
+        self.0.map_or(0, |level| level.clamp(-131_072, 22))
+    }
+}
+
+/// Compresses `data` at the codec's default level.
 pub fn compress(codec: Compression, data: &[u8]) -> Result<Bytes, CompressionError> {
+    compress_at(codec, Level::DEFAULT, data)
+}
+
+/// Compresses `data`.
+pub fn compress_at(
+    codec: Compression,
+    level: Level,
+    data: &[u8],
+) -> Result<Bytes, CompressionError> {
     let failed = |error: io::Error| corrupt(codec, &error);
     let out = match codec {
         Compression::None => data.to_vec(),
         Compression::Gzip => {
-            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), Default::default());
+            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), level.gzip());
             encoder.write_all(data).and_then(|()| encoder.finish()).map_err(failed)?
         }
         Compression::Snappy => snappy::compress(data)?,
@@ -105,7 +144,8 @@ pub fn compress(codec: Compression, data: &[u8]) -> Result<Bytes, CompressionErr
             encoder.finish().map_err(|error| corrupt(codec, &error))?
         }
         Compression::Zstd => {
-            let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), 0).map_err(failed)?;
+            let encoder = zstd::stream::write::Encoder::new(Vec::new(), level.zstd());
+            let mut encoder = encoder.map_err(failed)?;
             encoder.write_all(data).and_then(|()| encoder.finish()).map_err(failed)?
         }
     };

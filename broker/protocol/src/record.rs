@@ -31,7 +31,7 @@
 //!
 //! - `BatchView` borrows one batch; `Batch` owns it as shared bytes; `batches` walks many.
 //! - `Records` yields records as slices of the (decompressed) batch.
-//! - `validate_deep` checks everything that a broker checks before it stores a batch.
+//! - `validate_deep` checks everything that a broker checks before it stores a batch, piece by piece.
 //! - `patch` changes headers in place. `BatchBuilder` writes batches. `control` is about markers.
 //!
 //! Deliberately absent: formats v0 and v1, which Kafka 4 no longer accepts.
@@ -40,6 +40,7 @@ mod batch;
 mod builder;
 mod control;
 mod error;
+mod heads;
 pub mod patch;
 mod raw;
 mod records;
@@ -55,7 +56,7 @@ pub use error::BatchError;
 pub use patch::{set_base_offset, set_leader_epoch, set_max_timestamp_log_append, set_producer};
 pub use records::{Header, Record, Records};
 pub use sequence::{sequence_distance, sequence_plus};
-pub use validate::{Contents, validate_deep};
+pub use validate::{Contents, RecordFacts, validate_deep, validate_each};
 pub use walk::{Batch, Batches, batches};
 
 /// What the protocol sends when a record has no timestamp.

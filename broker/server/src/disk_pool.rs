@@ -1,27 +1,30 @@
-//! Threads for what blocks: syncs, and deletions.
+//! Threads for what blocks: syncs, compactions, and deletions.
 //!
 //! A shard has at most one sync under way, so as many threads as shards mean that no sync waits
-//! for another shard's; deletions have a thread of their own, because removing a large file may
-//! take long and nobody waits for it. Both queues are bounded by what the machines ask for: one
-//! sync for each shard, one removal for each segment that retention lets go.
+//! for another shard's. Compactions share one thread, so that they never take more than a core from
+//! those who wait for answers; deletions have a thread of their own, because removing a large file
+//! may take long and nobody waits for it. All queues are bounded by what the machines ask for: one
+//! sync and one step of a compaction for each shard, one removal for each segment that is let go.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
-use mainstem_node::{Event, SyncJob, SyncToken};
+use mainstem_node::{CompactionToken, Event, SyncJob, SyncToken};
 use mainstem_platform::Disk;
+use mainstem_storage::CompactionTask;
 use parking_lot::Mutex;
 
 use crate::ServerError;
 use crate::shard::{Mail, Mailbox};
 
-/// Stack of a thread that only calls the kernel.
-const STACK_BYTES: usize = 256 * 1024;
+/// Stack of a thread that calls the kernel, and decompresses batches at the most.
+const STACK_BYTES: usize = 512 * 1024;
 
 enum Job {
     Sync { token: SyncToken, job: SyncJob, reply: Mailbox },
+    Compact { token: CompactionToken, task: Box<CompactionTask>, reply: Mailbox },
     Remove { paths: Vec<PathBuf> },
 }
 
@@ -29,6 +32,7 @@ enum Job {
 #[derive(Clone)]
 pub(crate) struct DiskPool {
     syncs: Sender<Job>,
+    compactions: Sender<Job>,
     removals: Sender<Job>,
 }
 
@@ -41,21 +45,34 @@ impl DiskPool {
         sync_threads: u16,
     ) -> Result<(Self, DiskThreads), ServerError> {
         let (syncs, sync_jobs) = channel();
+        let (compactions, compaction_jobs) = channel();
         let (removals, removal_jobs) = channel();
         let sync_jobs = Arc::new(Mutex::new(sync_jobs));
         let mut threads = Vec::new();
         for index in 0..sync_threads {
             threads.push(spawn(format!("sync-{index}"), disk.clone(), sync_jobs.clone())?);
         }
+        let compaction_jobs = Arc::new(Mutex::new(compaction_jobs));
+        threads.push(spawn("compaction".into(), disk.clone(), compaction_jobs)?);
         let removal_jobs = Arc::new(Mutex::new(removal_jobs));
         threads.push(spawn("removal".into(), disk.clone(), removal_jobs)?);
-        Ok((Self { syncs, removals }, DiskThreads(threads)))
+        Ok((Self { syncs, compactions, removals }, DiskThreads(threads)))
     }
 
     /// Runs the job; the result comes to the mailbox as an event.
     pub(crate) fn sync(&self, token: SyncToken, job: SyncJob, reply: Mailbox) {
         // A pool that is gone means that the server has failed already.
         let _ = self.syncs.send(Job::Sync { token, job, reply });
+    }
+
+    /// Does a step of a compaction; the task comes to the mailbox as an event.
+    pub(crate) fn compact(
+        &self,
+        token: CompactionToken,
+        task: Box<CompactionTask>,
+        reply: Mailbox,
+    ) {
+        let _ = self.compactions.send(Job::Compact { token, task, reply });
     }
 
     pub(crate) fn remove(&self, paths: Vec<PathBuf>) {
@@ -98,6 +115,10 @@ fn run(disk: &dyn Disk, job: Job) {
         Job::Sync { token, job, reply } => {
             let result = job.run(disk);
             reply.send(Mail::Event(Event::Synced { token, result }));
+        }
+        Job::Compact { token, mut task, reply } => {
+            let result = task.step(disk);
+            reply.send(Mail::Event(Event::Compacted { token, task, result }));
         }
         Job::Remove { paths } => {
             for path in paths {

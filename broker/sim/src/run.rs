@@ -80,6 +80,7 @@ fn stage(seed: u64) -> (World, SeededRandom) {
         offsets_topic_partitions: 1,
         transaction_topic_partitions: 2,
         housekeeping_interval: Duration::from_millis(700),
+        cleaner_backoff: Duration::from_millis(300),
         ..NodeConfig::default()
     };
     // Segments roll by age, as the smallest size that a topic may ask for is too large for a run.

@@ -12,11 +12,12 @@ use crate::schedule::{Schedule, delay};
 use crate::trace::Trace;
 use bytes::{Bytes, BytesMut};
 use mainstem_node::{
-    ConnectionId, Effect, Event, NodeConfig, ResponseSegment, ShardIndex, ShardMessage, ShardNode,
-    SyncJob, SyncToken,
+    CompactionToken, ConnectionId, Effect, Event, NodeConfig, ResponseSegment, ShardIndex,
+    ShardMessage, ShardNode, SyncJob, SyncToken,
 };
 use mainstem_platform::simulated::SimulatedDisk;
 use mainstem_platform::{Disk, Instant, Now, Random, SeededRandom};
+use mainstem_storage::CompactionTask;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -44,6 +45,7 @@ pub(crate) enum Occurrence {
     AnswerArrives { connection: u64, frame: Bytes },
     ConnectionLost { connection: u64 },
     Message { life: u64, from: ShardIndex, to: ShardIndex, message: ShardMessage },
+    Compact { life: u64, shard: usize, token: CompactionToken, task: Box<CompactionTask> },
     SyncEnds { life: u64, shard: usize, token: SyncToken, job: Option<SyncJob> },
     EndPass { life: u64, shard: usize },
     Deadline { life: u64, shard: usize },
@@ -166,6 +168,13 @@ impl World {
                 }
                 Ok(())
             }
+            Occurrence::Compact { life, shard, token, mut task } => {
+                if life == self.life {
+                    let result = task.step(&self.disk);
+                    self.handle(shard, Event::Compacted { token, task, result });
+                }
+                Ok(())
+            }
             Occurrence::EndPass { life, shard } => {
                 if life == self.life {
                     self.end_pass(shard)
@@ -263,6 +272,9 @@ impl World {
                     Some(job)
                 };
                 self.after(2_000, Occurrence::SyncEnds { life, shard, token, job });
+            }
+            Effect::Compact { token, task } => {
+                self.after(5_000, Occurrence::Compact { life, shard, token, task });
             }
             Effect::Remove { paths } => {
                 for path in paths {

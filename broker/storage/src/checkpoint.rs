@@ -1,5 +1,9 @@
 //! The small files beside the segments.
 //!
+//! `cleaner-checkpoint` is one line of text, `v0 first-dirty=<offset>`: what lies before has been
+//! compacted. It may be lost or old, which costs a second look at clean segments. Kafka keeps these
+//! offsets of a whole directory in one file too.
+//!
 //! `leader-epoch-checkpoint` and `partition.metadata` are Kafka's text files. `recovery-checkpoint` is
 //! ours: Kafka keeps recovery points and log starts of a whole directory in one file; a file per
 //! partition lets partitions be moved and forgotten alone.
@@ -36,6 +40,8 @@ pub(crate) struct RecoveryPoint {
 pub(crate) struct RecoveryCheckpoint {
     file: Arc<dyn File>,
     value: RecoveryPoint,
+    /// The last value that is known to have reached the disk.
+    durable: RecoveryPoint,
     turn: u64,
     /// The slot of `turn` waits for a sync.
     unsynced: bool,
@@ -53,17 +59,29 @@ impl RecoveryCheckpoint {
         let file = disk.open(&path, OpenMode::OpenOrCreate).map_err(failed())?;
         let mut bytes = [0; 2 * SLOT_BYTES];
         let len = file.read_at(&mut bytes, 0).map_err(failed())?;
+        let zero = RecoveryPoint { recovery_point: Offset(0), log_start: Offset(0) };
         let (turn, value) = [&bytes[..SLOT_BYTES], &bytes[SLOT_BYTES..]]
             .into_iter()
             .filter(|_| len > 0)
             .filter_map(parse_slot)
             .max_by_key(|(turn, _)| *turn)
-            .unwrap_or((0, RecoveryPoint { recovery_point: Offset(0), log_start: Offset(0) }));
-        Ok(Self { file, value, turn, unsynced: false, settled: false })
+            .unwrap_or((0, zero));
+        Ok(Self { file, value, durable: zero, turn, unsynced: false, settled: false })
     }
 
     pub(crate) fn value(&self) -> RecoveryPoint {
         self.value
+    }
+
+    /// Everything before is synced, and a crash at any moment will know it. Not known after opening:
+    /// the process before may have left its last value in the page cache.
+    pub(crate) fn durable_recovery_point(&self) -> Offset {
+        self.durable.recovery_point
+    }
+
+    /// Lets the present value join the next sync, written or not.
+    pub(crate) fn demand_sync(&mut self) {
+        self.unsynced = true;
     }
 
     /// Writes a new value; durable once `file` is synced and [`Self::synced`] was told.
@@ -98,6 +116,7 @@ impl RecoveryCheckpoint {
     pub(crate) fn synced(&mut self) {
         self.unsynced = false;
         self.settled = true;
+        self.durable = self.value;
     }
 }
 
@@ -115,6 +134,17 @@ fn parse_slot(slot: &[u8]) -> Option<(u64, RecoveryPoint)> {
     let log_start = Offset(number("log-start")?);
     let turn = u64::try_from(number("turn")?).ok()?;
     Some((turn, RecoveryPoint { recovery_point, log_start }))
+}
+
+/// The line of `cleaner-checkpoint`.
+pub(crate) fn format_first_dirty(offset: Offset) -> String {
+    format!("v0 first-dirty={offset}\n")
+}
+
+/// `None` when it is not a whole line of ours.
+pub(crate) fn parse_first_dirty(text: &str) -> Option<Offset> {
+    let offset = text.strip_prefix("v0 first-dirty=")?.strip_suffix('\n')?;
+    offset.parse().ok().map(Offset)
 }
 
 /// The lines of `leader-epoch-checkpoint`: version 0, the count, then `<epoch> <start offset>`.

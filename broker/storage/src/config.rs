@@ -3,6 +3,8 @@
 //! Defaults are Kafka's. Values come checked from the owner; relations that storage itself relies on
 //! are asserted in [`LogConfig::check`].
 
+use mainstem_protocol::compression::{Compression, Level};
+
 /// Whose time a record carries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum TimestampType {
@@ -23,12 +25,18 @@ pub struct CleanupPolicy {
 }
 
 /// How one log behaves. See Kafka's topic configs of the same names.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct LogConfig {
     /// `segment.bytes`: a segment is rolled before it would pass this size.
     pub segment_bytes: u32,
-    /// `segment.ms`: a segment that is not empty is rolled at this age.
+    /// `segment.ms`: a segment that is not empty is rolled at this age, which is counted from the
+    /// timestamp of its first batch to that of the next one.
     pub segment_ms: i64,
+    /// `segment.jitter.ms`: at most so much is taken off that age, by chance, so that partitions which
+    /// were begun together do not roll together.
+    pub segment_jitter_ms: i64,
+    /// `file.delete.delay.ms`: how long files that were dropped stay on the disk. The owner's.
+    pub file_delete_delay_ms: i64,
     /// `segment.index.bytes`: preallocated size of each index of the active segment; never less than
     /// two entries.
     pub segment_index_bytes: u32,
@@ -46,9 +54,15 @@ pub struct LogConfig {
     pub delete_retention_ms: i64,
     /// `min.compaction.lag.ms`: records younger than this are not compacted.
     pub min_compaction_lag_ms: i64,
-    /// `min.cleanable.dirty.ratio` in hundredths: share of never compacted bytes that makes
-    /// compaction worth it.
-    pub min_cleanable_dirty_percent: u8,
+    /// `max.compaction.lag.ms`: records that are older are compacted whatever the dirty ratio.
+    pub max_compaction_lag_ms: i64,
+    /// `min.cleanable.dirty.ratio`: a larger share of never compacted bytes makes compaction worth it.
+    pub min_cleanable_dirty_ratio: f64,
+    /// `compression.type`: what batches of clients are stored as; `None` (`producer`) stores them as
+    /// they come.
+    pub compression: Option<Compression>,
+    /// `compression.<codec>.level`, for a batch that is packed anew.
+    pub compression_level: Level,
     /// `message.timestamp.type`.
     pub timestamp_type: TimestampType,
     /// `message.timestamp.before.max.ms`.
@@ -69,6 +83,8 @@ impl Default for LogConfig {
         Self {
             segment_bytes: 1 << 30,
             segment_ms: 7 * 24 * 3_600_000,
+            segment_jitter_ms: 0,
+            file_delete_delay_ms: 60_000,
             segment_index_bytes: 10 << 20,
             index_interval_bytes: 4096,
             max_message_bytes: (1 << 20) + 12,
@@ -77,7 +93,10 @@ impl Default for LogConfig {
             cleanup_policy: CleanupPolicy { delete: true, compact: false },
             delete_retention_ms: 24 * 3_600_000,
             min_compaction_lag_ms: 0,
-            min_cleanable_dirty_percent: 50,
+            max_compaction_lag_ms: i64::MAX,
+            min_cleanable_dirty_ratio: 0.5,
+            compression: None,
+            compression_level: Level::DEFAULT,
             timestamp_type: TimestampType::CreateTime,
             timestamp_before_max_ms: i64::MAX,
             timestamp_after_max_ms: 3_600_000,
@@ -89,6 +108,16 @@ impl Default for LogConfig {
 }
 
 impl LogConfig {
+    /// The age at which a segment is rolled: a compacted log must not keep records in the active
+    /// segment, where they are not compacted, for longer than `max.compaction.lag.ms`.
+    pub(crate) fn segment_age_max_ms(&self) -> i64 {
+        if self.cleanup_policy.compact && 0 < self.max_compaction_lag_ms {
+            self.segment_ms.min(self.max_compaction_lag_ms)
+        } else {
+            self.segment_ms
+        }
+    }
+
     /// Asserts what the code below relies on.
     ///
     /// # Panics

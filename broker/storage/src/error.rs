@@ -17,9 +17,15 @@ pub enum AppendError {
     /// The batch is well framed and breaks a rule; sending it again is no use.
     #[error("invalid record: {0}")]
     InvalidRecord(String),
-    /// A timestamp lies outside of what the topic accepts.
-    #[error("timestamp {timestamp_ms} is out of the range the topic accepts")]
-    InvalidTimestamp { timestamp_ms: i64 },
+    /// Single records break rules of the topic. Nothing of the batch was taken.
+    #[error("{count} records were refused; {}", RecordError::first_of(errors))]
+    RejectedRecords {
+        count: usize,
+        /// One of them for its timestamp: the answer to the client says so.
+        by_timestamp: bool,
+        /// The first of them, in their order.
+        errors: Vec<RecordError>,
+    },
     /// Not batch format v2.
     #[error("record format {0} is not supported")]
     UnsupportedFormat(i8),
@@ -53,6 +59,23 @@ pub enum AppendError {
     DiskFailed(String),
 }
 
+/// What is wrong with one record of a batch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RecordError {
+    /// Its place in the batch, from 0.
+    pub batch_index: i32,
+    /// For the producer's log.
+    pub message: String,
+}
+
+impl RecordError {
+    fn first_of(errors: &[Self]) -> String {
+        let shown = errors.iter().take(3);
+        let shown = shown.map(|error| format!("record {}: {}", error.batch_index, error.message));
+        shown.collect::<Vec<_>>().join("; ")
+    }
+}
+
 /// Why a read was refused.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
@@ -79,6 +102,16 @@ pub enum StorageError {
 }
 
 impl StorageError {
+    /// Whether there was no room: nothing is wrong with what is there.
+    pub fn is_disk_full(&self) -> bool {
+        matches!(self, Self::Disk { source, .. } if source.kind() == io::ErrorKind::StorageFull)
+    }
+
+    /// Whether the disk itself failed, so that its other files are not to be trusted either.
+    pub fn is_disk_failure(&self) -> bool {
+        matches!(self, Self::Disk { .. }) && !self.is_disk_full()
+    }
+
     /// For `map_err`: remembers what was being done, and where.
     pub(crate) fn disk(
         action: &'static str,

@@ -52,6 +52,10 @@ impl<const N: usize> EntryFile<N> {
         if self.capacity == self.count { Ok(()) } else { self.remap(self.count) }
     }
 
+    fn size_bytes(&self) -> u64 {
+        (self.count * N) as u64
+    }
+
     fn clear(&mut self) {
         self.count = 0;
     }
@@ -208,6 +212,11 @@ macro_rules! shared {
             /// Preallocates for an active segment.
             pub(crate) fn grow(&mut self, bytes: u32) -> io::Result<()> {
                 self.entries.grow(bytes)
+            }
+
+            /// Bytes of the entries.
+            pub(crate) fn size_bytes(&self) -> u64 {
+                self.entries.size_bytes()
             }
 
             /// Cuts the file to its true length.

@@ -20,6 +20,7 @@
 //! before batch v2, any clock, any thread.
 
 mod checkpoint;
+mod compaction;
 mod config;
 mod epochs;
 mod error;
@@ -35,10 +36,11 @@ mod transaction_index;
 mod validate;
 
 pub use checkpoint::{read_partition_metadata, write_partition_metadata};
+pub use compaction::CompactionTask;
 pub use config::{CleanupPolicy, LogConfig, TimestampType};
-pub use error::{AppendError, ReadError, StorageError};
+pub use error::{AppendError, ReadError, RecordError, StorageError};
 pub use log::Log;
 pub use slice::{
-    AbortedTransaction, Appended, Bound, FetchSlice, FileRange, Marker, Origin, ProducerView,
-    ReadBytes, Recovery, Shutdown, SyncReceipt, SyncTask, TimestampedOffset,
+    AbortedTransaction, Appended, Bound, Compaction, CompactionNeed, FetchSlice, FileRange, Marker,
+    Origin, ProducerView, ReadBytes, Recovery, Shutdown, SyncReceipt, SyncTask, TimestampedOffset,
 };

@@ -13,6 +13,8 @@ use std::path::{Path, PathBuf};
 pub(crate) const LEADER_EPOCHS: &str = "leader-epoch-checkpoint";
 /// The text file with the topic's id.
 pub(crate) const PARTITION_METADATA: &str = "partition.metadata";
+/// Our own file that says from where on the log has never been compacted; see `checkpoint`.
+pub(crate) const CLEANER_CHECKPOINT: &str = "cleaner-checkpoint";
 /// Our own file with the recovery point and the log's start; see `checkpoint`.
 pub(crate) const RECOVERY_CHECKPOINT: &str = "recovery-checkpoint";
 
@@ -72,6 +74,11 @@ pub(crate) struct SegmentFile {
 impl SegmentFile {
     pub(crate) fn live(base: Offset, kind: Kind) -> Self {
         Self { base, kind, stage: Stage::Live }
+    }
+
+    /// The same file at another stage of its life.
+    pub(crate) fn at(self, stage: Stage) -> Self {
+        Self { stage, ..self }
     }
 
     pub(crate) fn path(self, dir: &Path) -> PathBuf {

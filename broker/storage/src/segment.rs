@@ -11,9 +11,9 @@
 
 use crate::config::LogConfig;
 use crate::error::StorageError;
-use crate::header::BatchHeader;
+use crate::header::{BatchHeader, HEADER_BYTES};
 use crate::index::{OffsetIndex, TimeIndex};
-use crate::names::{Kind, SegmentFile};
+use crate::names::{Kind, SegmentFile, Stage};
 use crate::scan::{HeaderScan, LOOKUP_BUFFER_BYTES, ScanError};
 use crate::transaction_index::TransactionIndex;
 use mainstem_platform::{Disk, File, OpenMode};
@@ -21,6 +21,16 @@ use mainstem_protocol::ids::Offset;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+/// An append that is about to be made, as far as rolling goes.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct NextAppend {
+    pub(crate) size_bytes: u64,
+    pub(crate) last_offset: Offset,
+    /// The largest of the batches; -1 when they have none.
+    pub(crate) max_timestamp_ms: i64,
+    pub(crate) now_ms: i64,
+}
 
 /// See the module's words.
 #[derive(Debug)]
@@ -33,8 +43,12 @@ pub(crate) struct Segment {
     pub(crate) aborted: TransactionIndex,
     /// The largest timestamp and the last offset of the first batch that has it.
     pub(crate) largest: Option<(i64, Offset)>,
-    /// When the first batch was written (or the segment opened), on the broker's clock.
-    pub(crate) begun_ms: Option<i64>,
+    /// The largest timestamp of the first batch, once it is known; see `first_timestamp_ms`.
+    first_ms: Option<i64>,
+    /// When the segment was begun (or opened), on the broker's clock.
+    pub(crate) created_ms: i64,
+    /// When it was last written to (or opened), on the broker's clock.
+    pub(crate) modified_ms: i64,
     bytes_since_entry: u64,
 }
 
@@ -45,8 +59,20 @@ impl Segment {
         disk: &dyn Disk,
         dir: &Path,
         base: Offset,
+        now_ms: i64,
     ) -> Result<(Self, bool), StorageError> {
-        let path = |kind| SegmentFile::live(base, kind).path(dir);
+        Self::open_at(disk, dir, base, Stage::Live, now_ms)
+    }
+
+    /// Like [`Self::open`], with files that bear another suffix.
+    pub(crate) fn open_at(
+        disk: &dyn Disk,
+        dir: &Path,
+        base: Offset,
+        stage: Stage,
+        now_ms: i64,
+    ) -> Result<(Self, bool), StorageError> {
+        let path = |kind| SegmentFile { base, kind, stage }.path(dir);
         let log = path(Kind::Log);
         let file =
             disk.open(&log, OpenMode::OpenOrCreate).map_err(StorageError::disk("open", &log))?;
@@ -65,7 +91,9 @@ impl Segment {
             time_index,
             aborted,
             largest,
-            begun_ms: None,
+            first_ms: None,
+            created_ms: now_ms,
+            modified_ms: now_ms,
             bytes_since_entry: 0,
         };
         Ok((segment, sane))
@@ -88,17 +116,41 @@ impl Segment {
         if self.size < self.file.len()? { self.file.set_len(self.size) } else { Ok(()) }
     }
 
-    /// Whether a segment with these indexes must be rolled before `size` bytes up to `last` are added.
-    pub(crate) fn must_roll(&self, config: &LogConfig, size: u64, last: Offset, now: i64) -> bool {
-        if self.size == 0 {
-            return false;
+    /// The largest timestamp of the first batch, which is read when it is not known; `None` when there
+    /// is no batch, or it has no timestamp. Damage is for those to find who want the batch itself.
+    pub(crate) fn first_timestamp_ms(&mut self) -> io::Result<Option<i64>> {
+        if self.first_ms.is_none() && 0 < self.size {
+            let mut head = [0; HEADER_BYTES];
+            let read = self.file.read_at(&mut head, 0)?;
+            self.first_ms = BatchHeader::read(&head[..read]).ok().map(|head| head.max_timestamp);
         }
-        let age_ms = self.begun_ms.map_or(0, |begun| now.saturating_sub(begun));
-        self.size + size > u64::from(config.segment_bytes)
-            || age_ms > config.segment_ms
+        Ok(self.first_ms.filter(|first_ms| 0 <= *first_ms))
+    }
+
+    /// How long the segment has been growing: by the timestamps of its records, when they have any.
+    fn age_ms(&mut self, next: &NextAppend) -> io::Result<i64> {
+        let age_ms = match self.first_timestamp_ms()? {
+            Some(first_ms) => next.max_timestamp_ms.saturating_sub(first_ms),
+            None => next.now_ms.saturating_sub(self.created_ms),
+        };
+        Ok(age_ms)
+    }
+
+    /// Whether the segment must be rolled before `next` is added.
+    pub(crate) fn must_roll(
+        &mut self,
+        config: &LogConfig,
+        jitter_ms: i64,
+        next: &NextAppend,
+    ) -> io::Result<bool> {
+        if self.size == 0 {
+            return Ok(false);
+        }
+        Ok(self.size + next.size_bytes > u64::from(config.segment_bytes)
+            || self.age_ms(next)? > config.segment_age_max_ms().saturating_sub(jitter_ms)
             || self.offset_index.is_full()
             || self.time_index.is_full()
-            || last.0 - self.base.0 > i64::from(i32::MAX)
+            || next.last_offset.0 - self.base.0 > i64::from(i32::MAX))
     }
 
     /// Notes a batch that has been written at the segment's end.
@@ -108,6 +160,9 @@ impl Segment {
         config: &LogConfig,
     ) -> io::Result<()> {
         let position = self.size;
+        if position == 0 {
+            self.first_ms = Some(header.max_timestamp);
+        }
         self.size += header.size as u64;
         let last_offset = header.last_offset();
         if self.largest.is_none_or(|(largest, _)| largest < header.max_timestamp) {
@@ -133,6 +188,7 @@ impl Segment {
         self.aborted.clear()?;
         self.make_active(config)?;
         self.size = 0;
+        self.first_ms = None;
         self.largest = None;
         self.bytes_since_entry = 0;
         Ok(())
@@ -149,6 +205,19 @@ impl Segment {
             }
         }
         Ok(None)
+    }
+
+    /// The time of the newest record; when none has one, of the last write.
+    pub(crate) fn newest_ms(&self) -> i64 {
+        match self.largest {
+            Some((time_ms, _)) if 0 <= time_ms => time_ms,
+            _ => self.modified_ms,
+        }
+    }
+
+    /// What the larger of the two indexes takes.
+    pub(crate) fn index_bytes(&self) -> u64 {
+        self.offset_index.size_bytes().max(self.time_index.size_bytes())
     }
 
     /// All files that a sync of this segment means.

@@ -1,5 +1,6 @@
 //! The values that pass between a log and its owner: what was appended, read, is to be synced.
 
+use crate::compaction::CompactionTask;
 use bytes::Bytes;
 use mainstem_platform::{Disk, File};
 use mainstem_protocol::ids::{LeaderEpoch, Offset, ProducerEpoch, ProducerId};
@@ -162,6 +163,24 @@ pub struct SyncReceipt {
     pub up_to: Offset,
     /// Which task; tasks are numbered from 1.
     pub(crate) ticket: u64,
+}
+
+/// How much a log needs compaction.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct CompactionNeed {
+    /// Share of the bytes that were never compacted, of those that may be.
+    pub dirty_ratio: f64,
+    /// A record has waited for longer than `max.compaction.lag.ms`.
+    pub is_overdue: bool,
+}
+
+/// A compaction after one of its steps.
+#[derive(Debug)]
+pub struct Compaction {
+    /// What is to go on; `None` when it is finished.
+    pub task: Option<CompactionTask>,
+    /// Files out of the way, to be removed at leisure.
+    pub removed: Vec<PathBuf>,
 }
 
 /// What is known of one producer (DescribeProducers).

@@ -113,6 +113,11 @@ impl TransactionIndex {
         Ok(())
     }
 
+    /// The file was given another name. One that appears later gets it too.
+    pub(crate) fn renamed(&mut self, path: PathBuf) {
+        self.path = path;
+    }
+
     /// Forgets all entries, for a rebuild.
     pub(crate) fn clear(&mut self) -> io::Result<()> {
         self.entries.clear();

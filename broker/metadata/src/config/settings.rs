@@ -1,6 +1,7 @@
 //! A topic's configuration as typed values: what the log and the node act on.
 
 use super::table::definition;
+use mainstem_protocol::compression::Compression;
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
@@ -53,7 +54,12 @@ pub enum TimestampType {
 #[derive(Debug, Clone, PartialEq)]
 pub struct TopicSettings {
     pub cleanup_policy: CleanupPolicy,
+    /// `None`: as the producer compressed them.
+    pub compression: Option<Compression>,
+    /// For `compression`; `None`: what the codec thinks best.
+    pub compression_level: Option<i32>,
     pub delete_retention_ms: i64,
+    pub file_delete_delay_ms: i64,
     pub flush: FlushPolicy,
     pub index_interval_bytes: i32,
     pub max_compaction_lag_ms: i64,
@@ -70,6 +76,7 @@ pub struct TopicSettings {
     pub retention_ms: i64,
     pub segment_bytes: i32,
     pub segment_index_bytes: i32,
+    pub segment_jitter_ms: i64,
     pub segment_ms: i64,
 }
 
@@ -83,9 +90,25 @@ impl TopicSettings {
         let layers = Layers { topic, broker };
         let policies = layers.text("cleanup.policy");
         let has = |word: &str| policies.split(',').any(|policy| policy.trim() == word);
+        let compression = match layers.text("compression.type") {
+            "producer" => None,
+            "uncompressed" => Some(Compression::None),
+            // Any other word was refused before it was stored.
+            codec => codec.parse().ok(),
+        };
         TopicSettings {
             cleanup_policy: CleanupPolicy { compact: has("compact"), delete: has("delete") },
+            compression,
+            compression_level: compression.and_then(|codec| match codec {
+                // -1 is Java's word for the codec's own choice.
+                Compression::Gzip => {
+                    Some(layers.number("compression.gzip.level")).filter(|level| 0 < *level)
+                }
+                Compression::Zstd => Some(layers.number("compression.zstd.level")),
+                Compression::None | Compression::Snappy | Compression::Lz4 => None,
+            }),
             delete_retention_ms: layers.number("delete.retention.ms"),
+            file_delete_delay_ms: layers.number("file.delete.delay.ms"),
             flush: layers.number("flush.policy"),
             index_interval_bytes: layers.number("index.interval.bytes"),
             max_compaction_lag_ms: layers.number("max.compaction.lag.ms"),
@@ -103,6 +126,7 @@ impl TopicSettings {
             retention_ms: layers.number("retention.ms"),
             segment_bytes: layers.number("segment.bytes"),
             segment_index_bytes: layers.number("segment.index.bytes"),
+            segment_jitter_ms: layers.number("segment.jitter.ms"),
             segment_ms: layers.number("segment.ms"),
         }
     }

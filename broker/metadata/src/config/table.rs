@@ -4,7 +4,7 @@ use super::definition::{Definition, Effect, Kind};
 use Effect::{Fixed, Honoured};
 
 const NO_TIERS: &str = "there is no remote storage";
-const NO_LEVELS: &str = "batches are stored as the producer compressed them";
+const ONE_LEVEL: &str = "the lz4 encoder has one level";
 const ONE_COPY: &str = "partitions have one replica";
 const LONG_MAX: &str = "9223372036854775807";
 
@@ -27,19 +27,19 @@ const TABLE: &[Definition] = &[
     row("cleanup.policy", Kind::List(&["compact", "delete"]), "delete", "log.cleanup.policy", Honoured,
         "What happens to old records: 'delete' drops whole segments by age and size, 'compact' keeps the latest \
          record of every key."),
-    row("compression.gzip.level", Kind::Int { min: -1 }, "-1", "compression.gzip.level", Fixed(NO_LEVELS),
+    row("compression.gzip.level", Kind::Int { min: -1 }, "-1", "compression.gzip.level", Honoured,
         "Compression level of gzip when the broker recompresses."),
-    row("compression.lz4.level", Kind::Int { min: 1 }, "9", "compression.lz4.level", Fixed(NO_LEVELS),
+    row("compression.lz4.level", Kind::Int { min: 1 }, "9", "compression.lz4.level", Fixed(ONE_LEVEL),
         "Compression level of lz4 when the broker recompresses."),
     row("compression.type", Kind::Choice(&["uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"]), "producer",
-        "compression.type", Fixed(NO_LEVELS),
+        "compression.type", Honoured,
         "Compression of stored batches; 'producer' keeps what the producer chose."),
-    row("compression.zstd.level", Kind::Int { min: -131_072 }, "3", "compression.zstd.level", Fixed(NO_LEVELS),
+    row("compression.zstd.level", Kind::Int { min: -131_072 }, "3", "compression.zstd.level", Honoured,
         "Compression level of zstd when the broker recompresses."),
     row("delete.retention.ms", LONG, "86400000", "log.cleaner.delete.retention.ms", Honoured,
         "How long a tombstone stays readable in a compacted topic."),
-    row("file.delete.delay.ms", LONG, "60000", "log.segment.delete.delay.ms",
-        Fixed("files are removed as soon as no reader holds them"), "Pause before a deleted segment leaves the disk."),
+    row("file.delete.delay.ms", LONG, "60000", "log.segment.delete.delay.ms", Honoured,
+        "Pause before a deleted segment leaves the disk."),
     row("flush.messages", Kind::Long { min: 1 }, LONG_MAX, "log.flush.interval.messages",
         Fixed("use flush.policy"), "Messages after which a sync is forced."),
     row("flush.ms", LONG, LONG_MAX, "log.flush.interval.ms", Fixed("use flush.policy"),
@@ -89,7 +89,7 @@ const TABLE: &[Definition] = &[
         "Size at which a new segment is begun."),
     row("segment.index.bytes", Kind::Int { min: 4 }, "10485760", "log.index.size.max.bytes", Honoured,
         "Largest index of one segment."),
-    row("segment.jitter.ms", LONG, "0", "log.roll.jitter.ms", Fixed("segments roll on time"),
+    row("segment.jitter.ms", LONG, "0", "log.roll.jitter.ms", Honoured,
         "Random time taken off segment.ms."),
     row("segment.ms", Kind::Long { min: 1 }, "604800000", "log.roll.ms", Honoured,
         "Age at which a new segment is begun."),

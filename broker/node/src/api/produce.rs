@@ -9,7 +9,7 @@
 //! - v0-v2 are advertised because old librdkafka asks for them, and are answered with
 //!   UNSUPPORTED_VERSION: their record formats are not stored any more.
 //! - v3: record batches, transactional id (KIP-98).
-//! - v5: log start offset. v8: error message (KIP-467). v9: flexible.
+//! - v5: log start offset. v7: zstd (KIP-110). v8: the refused records and why (KIP-467). v9: flexible.
 //! - v10: the current leader in the answer (KIP-951).
 //! - v12: a transactional batch adds its partition to the transaction (KIP-890).
 //! - v13: topics by id (KIP-516).
@@ -26,11 +26,14 @@ use crate::event::ShardIndex;
 use crate::node::ShardNode;
 use mainstem_coordinator::transaction::Participation;
 use mainstem_platform::Now;
+use mainstem_protocol::compression::Compression;
 use mainstem_protocol::messages::produce::{
-    PartitionProduceData, PartitionProduceResponse, ProduceRequest, ProduceResponse,
-    TopicProduceResponse,
+    BatchIndexAndErrorMessage, PartitionProduceData, PartitionProduceResponse, ProduceRequest,
+    ProduceResponse, TopicProduceResponse,
 };
+use mainstem_protocol::record::BatchView;
 use mainstem_protocol::{ApiKey, ErrorCode, PartitionIndex, TopicId};
+use mainstem_storage::RecordError;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -44,6 +47,8 @@ pub(crate) const API: Api = Api {
 
 /// The first version whose batches are stored.
 const VERSION_MIN: i16 = 3;
+/// From here on batches may be compressed by zstd.
+const VERSION_ZSTD: i16 = 7;
 /// From here on topics are named by id.
 const VERSION_TOPIC_IDS: i16 = 13;
 
@@ -92,7 +97,7 @@ fn handle(node: &mut ShardNode, _: Now, request: &Request) -> Result<(), Request
                 Some(_) => place(node, &view, &found, index),
             };
             answer.partition_responses.push(unanswered(partition.index));
-            match (placed, one_batch(partition)) {
+            match (placed, one_batch(partition, request.version)) {
                 (Ok((shard, key)), Ok(batches)) => {
                     asks.entry(shard).or_default().push(AppendItem { slot, key, batches });
                     gather.missing += 1;
@@ -154,18 +159,26 @@ fn place(
 }
 
 /// Exactly one batch, by its length field. What is in it is the partition's to check.
-fn one_batch(data: PartitionProduceData) -> Result<bytes::Bytes, ErrorCode> {
+fn one_batch(data: PartitionProduceData, version: i16) -> Result<bytes::Bytes, ErrorCode> {
     /// Base offset and length itself come before what the length counts.
     const LENGTH_END: usize = 12;
     let batches = data.records.unwrap_or_default();
     let Some(length) = batches.get(8..LENGTH_END) else { return Err(ErrorCode::INVALID_RECORD) };
     let length = u32::from_be_bytes([length[0], length[1], length[2], length[3]]) as usize;
     match (batches.len() - LENGTH_END).cmp(&length) {
+        // Whoever speaks an older version could not read what it sent.
+        std::cmp::Ordering::Equal if version < VERSION_ZSTD && is_zstd(&batches) => {
+            Err(ErrorCode::UNSUPPORTED_COMPRESSION_TYPE)
+        }
         std::cmp::Ordering::Equal => Ok(batches),
         // Cut short: the client's bytes are damaged.
         std::cmp::Ordering::Less => Err(ErrorCode::CORRUPT_MESSAGE),
         std::cmp::Ordering::Greater => Err(ErrorCode::INVALID_RECORD),
     }
+}
+
+fn is_zstd(batch: &[u8]) -> bool {
+    BatchView::parse(batch).is_ok_and(|(view, _)| view.compression() == Ok(Compression::Zstd))
 }
 
 fn unanswered(index: i32) -> PartitionProduceResponse {
@@ -190,12 +203,21 @@ pub(crate) fn told(
         let answer = &mut gather.topics[topic].partition_responses[partition];
         answer.error_code = outcome.error;
         answer.error_message = outcome.message;
+        answer.record_errors = outcome.record_errors.into_iter().map(record_error).collect();
         answer.base_offset = outcome.base_offset.0;
         answer.log_append_time_ms = outcome.log_append_time_ms;
         answer.log_start_offset = outcome.log_start_offset.0;
         gather.missing -= 1;
     }
     finish_or_wait(node, ticket, gather);
+}
+
+fn record_error(error: RecordError) -> BatchIndexAndErrorMessage {
+    BatchIndexAndErrorMessage {
+        batch_index: error.batch_index,
+        batch_index_error_message: Some(error.message),
+        ..Default::default()
+    }
 }
 
 fn finish_or_wait(node: &mut ShardNode, ticket: Ticket, gather: Gather) {

@@ -60,8 +60,15 @@ pub struct NodeConfig {
     pub offsets_topic_partitions: i32,
     /// `transaction.state.log.num.partitions`. Made at the first transactional producer.
     pub transaction_topic_partitions: i32,
-    /// `log.retention.check.interval.ms`: retention and compaction of a shard's partitions.
+    /// `log.retention.check.interval.ms`: retention of a shard's partitions.
     pub housekeeping_interval: Duration,
+    /// `log.cleaner.backoff.ms`: how often logs to be compacted are looked for.
+    pub cleaner_backoff: Duration,
+    /// `log.cleaner.dedupe.buffer.size`: memory for the keys of logs under compaction, shared out
+    /// among the shards.
+    pub cleaner_dedupe_buffer_bytes: usize,
+    /// `producer.id.expiration.ms`: how long partitions remember an idle producer.
+    pub producer_id_expiration: Duration,
     /// `group.initial.rebalance.delay.ms`.
     pub group_initial_rebalance_delay: Duration,
     /// `group.min.session.timeout.ms`.
@@ -101,6 +108,9 @@ impl Default for NodeConfig {
             offsets_topic_partitions: 8,
             transaction_topic_partitions: 8,
             housekeeping_interval: Duration::from_secs(300),
+            cleaner_backoff: Duration::from_secs(15),
+            cleaner_dedupe_buffer_bytes: 128 << 20,
+            producer_id_expiration: Duration::from_secs(24 * 3_600),
             group_initial_rebalance_delay: Duration::from_secs(3),
             group_min_session_timeout: Duration::from_secs(6),
             group_max_session_timeout: Duration::from_secs(1_800),

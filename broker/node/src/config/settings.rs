@@ -115,6 +115,8 @@ pub(crate) static SETTINGS: &[Setting] = &[
     duration!("group.max.session.timeout.ms", group_max_session_timeout),
     number!("group.max.size", group_size_max),
     duration!("group.min.session.timeout.ms", group_min_session_timeout),
+    duration!("log.cleaner.backoff.ms", cleaner_backoff),
+    number!("log.cleaner.dedupe.buffer.size", cleaner_dedupe_buffer_bytes),
     Setting {
         key: "log.dir",
         read: |config, value| {
@@ -147,6 +149,7 @@ pub(crate) static SETTINGS: &[Setting] = &[
         show: |config| Some((config.offsets_retention.as_secs() / 60).to_string()),
     },
     number!("offsets.topic.num.partitions", offsets_topic_partitions),
+    duration!("producer.id.expiration.ms", producer_id_expiration),
     number!("queued.max.request.bytes", limits.frame_bytes_of_all_max),
     number!("socket.request.max.bytes", limits.frame_bytes_max),
     duration!("transaction.max.timeout.ms", transaction_max_timeout),

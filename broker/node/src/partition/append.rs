@@ -16,14 +16,15 @@ use crate::node::ShardNode;
 use bytes::BytesMut;
 use mainstem_platform::Now;
 use mainstem_protocol::{ErrorCode, Offset};
-use mainstem_storage::{AppendError, Appended, Marker, Origin};
+use mainstem_storage::{AppendError, Appended, Marker, Origin, RecordError};
 
 /// What the wire calls a refusal of the log. The one place where storage meets Kafka's codes.
 pub(crate) fn error_code(error: &AppendError) -> ErrorCode {
     match error {
         AppendError::CorruptMessage(_) => ErrorCode::CORRUPT_MESSAGE,
         AppendError::InvalidRecord(_) => ErrorCode::INVALID_RECORD,
-        AppendError::InvalidTimestamp { .. } => ErrorCode::INVALID_TIMESTAMP,
+        AppendError::RejectedRecords { by_timestamp: true, .. } => ErrorCode::INVALID_TIMESTAMP,
+        AppendError::RejectedRecords { .. } => ErrorCode::INVALID_RECORD,
         AppendError::UnsupportedFormat(_) => ErrorCode::UNSUPPORTED_FOR_MESSAGE_FORMAT,
         AppendError::MessageTooLarge { .. } => ErrorCode::MESSAGE_TOO_LARGE,
         AppendError::BatchListTooLarge { .. } => ErrorCode::RECORD_LIST_TOO_LARGE,
@@ -42,6 +43,7 @@ pub(crate) fn refused(slot: usize, error: ErrorCode, message: Option<String>) ->
         slot,
         error,
         message,
+        record_errors: Vec::new(),
         base_offset: Offset::NONE,
         log_append_time_ms: -1,
         log_start_offset: Offset::NONE,
@@ -53,6 +55,7 @@ fn done(slot: usize, appended: &Appended) -> AppendOutcome {
         slot,
         error: ErrorCode::NONE,
         message: None,
+        record_errors: Vec::new(),
         base_offset: appended.base_offset,
         log_append_time_ms: appended.log_append_time_ms,
         log_start_offset: appended.log_start_offset,
@@ -95,10 +98,11 @@ impl ShardNode {
         }
         let batches = batches.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&shared[..]));
         let size_bytes = batches.len();
-        let appended = match self.append(now, &key, batches, Origin::Client) {
+        let appended = match self.try_append(now, &key, batches, Origin::Client) {
             Ok(appended) => appended,
-            Err((error, message)) => {
-                let outcome = refused(slot, error, message);
+            Err(refusal) => {
+                let mut outcome = refused(slot, refusal.error, refusal.message);
+                outcome.record_errors = refusal.record_errors;
                 self.tell(asker, Told::Appended(outcome));
                 return;
             }
@@ -124,8 +128,20 @@ impl ShardNode {
         batches: BytesMut,
         origin: Origin,
     ) -> Result<Appended, (ErrorCode, Option<String>)> {
+        let appended = self.try_append(now, key, batches, origin);
+        appended.map_err(|refusal| (refusal.error, refusal.message))
+    }
+
+    fn try_append(
+        &mut self,
+        now: Now,
+        key: &PartitionKey,
+        batches: BytesMut,
+        origin: Origin,
+    ) -> Result<Appended, Refusal> {
         let Some(partition) = self.partitions.map.get_mut(key) else {
-            return Err((ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, None));
+            let error = ErrorCode::UNKNOWN_TOPIC_OR_PARTITION;
+            return Err(Refusal { error, message: None, record_errors: Vec::new() });
         };
         let appended = partition.log.append(now, batches, partition.leader_epoch, origin);
         self.account(key, appended)
@@ -160,7 +176,7 @@ impl ShardNode {
                 Err(_) if repeated => {
                     self.when_committed(key, end, Then::Tell(asker, told(ErrorCode::NONE)));
                 }
-                Err((error, _)) => self.tell(asker, told(error)),
+                Err(refusal) => self.tell(asker, told(refusal.error)),
             }
         }
     }
@@ -169,7 +185,7 @@ impl ShardNode {
         &mut self,
         key: &PartitionKey,
         appended: Result<Appended, AppendError>,
-    ) -> Result<Appended, (ErrorCode, Option<String>)> {
+    ) -> Result<Appended, Refusal> {
         match appended {
             Ok(appended) => {
                 self.partitions.dirty.insert(*key);
@@ -179,9 +195,27 @@ impl ShardNode {
                 if let AppendError::DiskFailed(reason) = &error {
                     self.halt(format!("append: {reason}"));
                 }
-                Err((error_code(&error), Some(error.to_string())))
+                Err(error.into())
             }
         }
+    }
+}
+
+/// Why the log did not take a batch, in the words of the protocol.
+struct Refusal {
+    error: ErrorCode,
+    message: Option<String>,
+    record_errors: Vec<RecordError>,
+}
+
+impl From<AppendError> for Refusal {
+    fn from(error: AppendError) -> Refusal {
+        let (code, message) = (error_code(&error), Some(error.to_string()));
+        let record_errors = match error {
+            AppendError::RejectedRecords { errors, .. } => errors,
+            _ => Vec::new(),
+        };
+        Refusal { error: code, message, record_errors }
     }
 }
 

@@ -13,11 +13,13 @@
 use super::{Partition, Partitions, Then};
 use crate::ask::{PartitionKey, Told};
 use crate::cluster::ClusterView;
+use crate::config::NodeConfig;
 use crate::effect::Effect;
 use crate::node::{NodeError, ShardNode};
 use mainstem_metadata::config::{TimestampType as TopicTimestampType, TopicSettings};
 use mainstem_metadata::{Image, TopicImage};
-use mainstem_platform::{Disk, Now, OpenMode};
+use mainstem_platform::{Disk, Now, OpenMode, Random};
+use mainstem_protocol::compression::Level;
 use mainstem_protocol::{ErrorCode, LeaderEpoch, Offset, TopicId};
 use mainstem_storage::{CleanupPolicy, Log, LogConfig, Shutdown, TimestampType};
 use std::io;
@@ -43,13 +45,15 @@ impl From<FolderError> for NodeError {
     }
 }
 
-/// How a topic's settings shape its logs.
-pub(crate) fn log_config(settings: &TopicSettings) -> LogConfig {
+/// How a topic's settings and those of the broker shape its logs.
+fn log_config(settings: &TopicSettings, broker: &NodeConfig) -> LogConfig {
     let unlimited = |value: i64| (0 <= value).then_some(value);
     let policy = settings.cleanup_policy;
     LogConfig {
         segment_bytes: settings.segment_bytes.unsigned_abs(),
         segment_ms: settings.segment_ms,
+        segment_jitter_ms: settings.segment_jitter_ms,
+        file_delete_delay_ms: settings.file_delete_delay_ms,
         segment_index_bytes: settings.segment_index_bytes.unsigned_abs(),
         index_interval_bytes: settings.index_interval_bytes.unsigned_abs(),
         max_message_bytes: settings.max_message_bytes.unsigned_abs().max(61),
@@ -58,13 +62,17 @@ pub(crate) fn log_config(settings: &TopicSettings) -> LogConfig {
         cleanup_policy: CleanupPolicy { delete: policy.delete, compact: policy.compact },
         delete_retention_ms: settings.delete_retention_ms,
         min_compaction_lag_ms: settings.min_compaction_lag_ms,
-        min_cleanable_dirty_percent: (settings.min_cleanable_dirty_ratio * 100.0) as u8,
+        max_compaction_lag_ms: settings.max_compaction_lag_ms,
+        min_cleanable_dirty_ratio: settings.min_cleanable_dirty_ratio,
+        compression: settings.compression,
+        compression_level: settings.compression_level.map_or(Level::DEFAULT, Level::of),
         timestamp_type: match settings.message_timestamp_type {
             TopicTimestampType::CreateTime => TimestampType::CreateTime,
             TopicTimestampType::LogAppendTime => TimestampType::LogAppendTime,
         },
         timestamp_before_max_ms: settings.message_timestamp_before_max_ms,
         timestamp_after_max_ms: settings.message_timestamp_after_max_ms,
+        producer_id_expiration_ms: broker.producer_id_expiration.as_millis() as i64,
         ..LogConfig::default()
     }
 }
@@ -202,13 +210,15 @@ impl ShardNode {
             let in_sync_enough = least <= partition.isr.len();
             if let Some(open) = self.partitions.map.get_mut(&key) {
                 open.in_sync_enough = in_sync_enough;
-                open.log.set_config(log_config(&settings));
+                open.log.set_config(log_config(&settings, &self.config));
                 open.flush = settings.flush;
                 open.leader_epoch = partition.leader_epoch;
                 continue;
             }
             let folder = format!("{}-{}", topic.name, partition.index);
-            let log = self.open_folder(now, view, &folder, topic.id, log_config(&settings))?;
+            let config = log_config(&settings, &self.config);
+            let mut log = self.open_folder(now, view, &folder, topic.id, config)?;
+            log.seed_jitter(self.random.next_u64());
             let name = Arc::clone(&topic.name);
             let epoch: LeaderEpoch = partition.leader_epoch;
             let mut partition = Partition::new(name, key, log, epoch, settings.flush);

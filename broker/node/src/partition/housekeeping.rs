@@ -1,8 +1,8 @@
-//! Keeping logs small: retention, compaction, idle producers. Runs on the shard's timer.
+//! Keeping logs small: retention and idle producers. Runs on the shard's timer.
 //!
-//! Absent on purpose: removal itself. Files are renamed here and removed by the shell.
+//! Absent on purpose: compaction, which takes its time, and removal itself. Files are renamed here and
+//! removed by the shell.
 
-use crate::effect::Effect;
 use crate::node::{ShardNode, Timer};
 use mainstem_platform::Now;
 
@@ -10,22 +10,15 @@ impl ShardNode {
     pub(crate) fn housekeep(&mut self, now: Now) {
         let next = now.instant.plus(self.config.housekeeping_interval);
         self.timers.insert((next, Timer::Housekeeping));
-        let mut paths = Vec::new();
+        let mut gone = Vec::new();
         for partition in self.partitions.map.values_mut() {
             partition.log.expire_producers(now);
-            let mut removed = partition.log.apply_retention(now);
-            if partition.log.config().cleanup_policy.compact {
-                removed = removed.and_then(|mut removed| {
-                    removed.extend(partition.log.compact(now)?);
-                    Ok(removed)
-                });
-            }
-            match removed {
+            match partition.log.apply_retention(now) {
                 Ok(removed) if removed.is_empty() => {}
-                // What was rewritten becomes durable with the next commit.
+                // The log's new start becomes durable with the next commit.
                 Ok(removed) => {
                     self.partitions.dirty.insert(partition.key);
-                    paths.extend(removed);
+                    gone.push((removed, partition.log.config().file_delete_delay_ms));
                 }
                 // Old data stays a while longer; the next round tries again.
                 Err(error) => {
@@ -33,8 +26,8 @@ impl ShardNode {
                 }
             }
         }
-        if !paths.is_empty() {
-            self.effects.push_back(Effect::Remove { paths });
+        for (paths, delay_ms) in gone {
+            self.remove_later(now, paths, delay_ms);
         }
     }
 }

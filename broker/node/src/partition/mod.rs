@@ -11,11 +11,12 @@
 //!
 //! The rooms: `append` takes batches in, `verify` holds transactional ones back until their
 //! coordinator agrees, `read` serves fetches and watches, `offsets` answers what is where,
-//! `commit` moves the high watermark, `folder` opens and removes logs, `housekeeping` keeps them
-//! small.
+//! `commit` moves the high watermark, `folder` opens and removes logs, `housekeeping` and `compaction`
+//! keep them small.
 
 mod append;
 mod commit;
+mod compaction;
 mod folder;
 mod housekeeping;
 mod offsets;
@@ -26,17 +27,19 @@ pub(crate) use folder::{open_log, sort_folders};
 
 use crate::ask::{Ask, Asker, Isolation, PartitionKey, Ticket, Told};
 use crate::config::NodeConfig;
-use crate::event::{ShardIndex, SyncToken};
+use crate::event::{CompactionToken, ShardIndex, SyncToken};
 use crate::metrics::MetricsSnapshot;
 use crate::node::ShardNode;
 use crate::seat::SeatThen;
 use commit::Syncing;
+use compaction::Compacting;
 use mainstem_metadata::config::FlushPolicy;
 use mainstem_platform::Now;
 use mainstem_protocol::{ErrorCode, LeaderEpoch, Offset, ProducerId};
 use mainstem_storage::Log;
 use read::Watch;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::path::PathBuf;
 use std::sync::Arc;
 use verify::Verifying;
 
@@ -114,6 +117,12 @@ pub(crate) struct Partitions {
     /// The sync under way, at most one.
     syncing: Option<Syncing>,
     last_sync: SyncToken,
+    /// The compaction under way, at most one.
+    compacting: Option<Compacting>,
+    last_compaction: CompactionToken,
+    /// Files that wait for their removal, by the number that their timer bears.
+    removals: BTreeMap<u64, Vec<PathBuf>>,
+    next_removal: u64,
     watches: BTreeMap<Asker, Watch>,
     /// Which writer of which partition a question to the coordinator is about.
     verifications: BTreeMap<Ticket, (PartitionKey, ProducerId)>,
@@ -129,6 +138,10 @@ impl Partitions {
             dirty: BTreeSet::new(),
             syncing: None,
             last_sync: SyncToken(0),
+            compacting: None,
+            last_compaction: CompactionToken(0),
+            removals: BTreeMap::new(),
+            next_removal: 0,
             watches: BTreeMap::new(),
             verifications: BTreeMap::new(),
             parked: Vec::new(),

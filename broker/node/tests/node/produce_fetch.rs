@@ -51,8 +51,8 @@ produce t-0 b
   base=0
 topic c 1 cleanup.policy=compact
   c NONE
-produce c-0 nokey
-  INVALID_RECORD
+produce c-0 nokey another
+  INVALID_RECORD records=0,1
 produce c-0 v key=k
   base=0
 ",
@@ -243,4 +243,54 @@ fn old_produce_versions_are_refused_in_their_own_words() {
         assert_eq!(&answer[19..21], 35_i16.to_be_bytes());
         assert_eq!(answer.len(), 29 + tail);
     }
+}
+
+#[test]
+fn a_compacted_topic_keeps_the_last_value_of_a_key() {
+    check(
+        r"
+topic c 1 cleanup.policy=compact segment.ms=1 min.cleanable.dirty.ratio=0.1
+  c NONE
+produce c-0 one key=k at=1700000000000
+  base=0
+produce c-0 two key=k at=1700000000010
+  base=1
+produce c-0 three key=k at=1700000000020
+  base=2
+# The first look asks for the recovery point to be synced, the second one compacts. The active
+# segment, in which the last record is, does not take part.
+advance 15000
+fetch c-0@0
+  c-0 hw=3 [0:one 1:two 2:three]
+advance 15000
+fetch c-0@0
+  c-0 hw=3 [1:two 2:three]
+restart shards=2
+fetch c-0@0
+  c-0 hw=3 [1:two 2:three]
+produce c-0 four key=k at=1700000000030
+  base=3
+crash seed=3
+advance 15000
+advance 15000
+fetch c-0@0
+  c-0 hw=4 [2:three 3:four]
+",
+    );
+}
+
+#[test]
+fn a_topic_may_have_a_compression_of_its_own() {
+    check(
+        r"
+topic z 1 compression.type=zstd compression.zstd.level=9
+  z NONE
+produce z-0 aaaa b
+  base=0
+fetch z-0@0
+  z-0 hw=2 [0:aaaa 1:b]
+topic l 1 compression.type=lz5
+  l INVALID_CONFIG
+",
+    );
 }

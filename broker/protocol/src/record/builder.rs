@@ -3,14 +3,15 @@
 //! Records are encoded as they come, so that a producer knows the size of its batch, and are
 //! compressed once at the end. `rewriting` makes a batch of the records that compaction keeps:
 //! everything that identifies the old batch stays, even when no record does, since producers are
-//! recognised by it.
+//! recognised by it. `recompressing` makes a batch of all records of another one.
 
 use super::batch::{
-    BATCH_OVERHEAD, COMPRESSION_MASK, CONTROL, LENGTH_AT_LEAST, LOG_APPEND_TIME, TRANSACTIONAL,
+    BATCH_OVERHEAD, COMPRESSION_MASK, CONTROL, DELETE_HORIZON, LENGTH_AT_LEAST, LOG_APPEND_TIME,
+    TRANSACTIONAL,
 };
 use super::records::{Header, Record};
 use super::{BatchError, BatchView, NO_SEQUENCE, NO_TIMESTAMP, patch, varint};
-use crate::compression::{Compression, compress};
+use crate::compression::{Compression, Level, compress_at};
 use crate::{LeaderEpoch, Offset, ProducerEpoch, ProducerId};
 use bytes::{BufMut, Bytes, BytesMut};
 
@@ -22,9 +23,12 @@ pub struct BatchBuilder {
     /// All attributes except the compression.
     attributes: i16,
     compression: Compression,
+    level: Level,
     producer_id: ProducerId,
     producer_epoch: ProducerEpoch,
     base_sequence: i32,
+    /// What the deltas of kept records change by, when the base timestamp was replaced.
+    rebase_ms: i64,
     /// Set by the first record; the deltas of the others count from it.
     base_timestamp_ms: Option<i64>,
     max_timestamp_ms: i64,
@@ -48,6 +52,8 @@ impl BatchBuilder {
             leader_epoch: LeaderEpoch::NONE,
             attributes: 0,
             compression: Compression::None,
+            level: Level::DEFAULT,
+            rebase_ms: 0,
             producer_id: ProducerId::NONE,
             producer_epoch: ProducerEpoch::NONE,
             base_sequence: NO_SEQUENCE,
@@ -59,22 +65,52 @@ impl BatchBuilder {
         }
     }
 
-    /// A batch that takes the place of `batch` with fewer records: see [`BatchBuilder::keep`].
+    /// A batch that takes the place of `batch` with fewer records: see [`BatchBuilder::keep`]. Its
+    /// max timestamp is that of the kept records, and that of `batch` when none is kept.
     pub fn rewriting(batch: &BatchView<'_>) -> Result<BatchBuilder, BatchError> {
         Ok(BatchBuilder {
             base_offset: batch.base_offset(),
             leader_epoch: batch.leader_epoch(),
             attributes: batch.attributes() & !COMPRESSION_MASK,
             compression: batch.compression()?,
+            level: Level::DEFAULT,
             producer_id: batch.producer_id(),
             producer_epoch: batch.producer_epoch(),
             base_sequence: batch.base_sequence(),
+            rebase_ms: 0,
             base_timestamp_ms: Some(batch.base_timestamp_ms()),
             max_timestamp_ms: batch.max_timestamp_ms(),
             last_offset_delta: batch.last_offset_delta(),
             count: 0,
             body: BytesMut::new(),
         })
+    }
+
+    /// The batch with its records packed by another codec. All else stays, the bytes of the records
+    /// too, so `body` must be the whole decompressed body of `batch`.
+    pub fn recompressing(
+        batch: &BatchView<'_>,
+        body: &[u8],
+        codec: Compression,
+        level: Level,
+    ) -> Result<BytesMut, BatchError> {
+        let mut builder = BatchBuilder::rewriting(batch)?;
+        builder.compression = codec;
+        builder.level = level;
+        builder.count = batch.record_count();
+        builder.body = BytesMut::from(body);
+        builder.finish_mut()
+    }
+
+    /// Says until when compaction keeps the tombstones or the marker of this batch (KIP-534): the
+    /// base timestamp tells it from now on, and the deltas of kept records count from there.
+    #[must_use]
+    pub fn delete_horizon(mut self, horizon_ms: i64) -> BatchBuilder {
+        let base_ms = self.base_timestamp_ms.unwrap_or(NO_TIMESTAMP);
+        self.rebase_ms = base_ms.wrapping_sub(horizon_ms);
+        self.base_timestamp_ms = Some(horizon_ms);
+        self.attributes |= DELETE_HORIZON;
+        self
     }
 
     #[must_use]
@@ -168,10 +204,14 @@ impl BatchBuilder {
 
     /// Keeps a record of the batch that is rewritten, at its own offset and with its own time.
     pub fn keep(&mut self, record: &Record) {
-        let fixed = Fixed {
-            timestamp_delta_ms: record.timestamp_delta_ms,
-            offset_delta: record.offset_delta,
-        };
+        let timestamp_delta_ms = record.timestamp_delta_ms.wrapping_add(self.rebase_ms);
+        if self.attributes & LOG_APPEND_TIME == 0 {
+            let base_ms = self.base_timestamp_ms.unwrap_or(NO_TIMESTAMP);
+            let timestamp_ms = base_ms.wrapping_add(timestamp_delta_ms);
+            let so_far = if self.count == 0 { NO_TIMESTAMP } else { self.max_timestamp_ms };
+            self.max_timestamp_ms = so_far.max(timestamp_ms);
+        }
+        let fixed = Fixed { timestamp_delta_ms, offset_delta: record.offset_delta };
         self.put_record(&fixed, record.key.as_deref(), record.value.as_deref(), &record.headers);
     }
 
@@ -212,13 +252,23 @@ impl BatchBuilder {
         self.finish_mut().map(BytesMut::freeze)
     }
 
+    /// Ends a batch of which no record is kept: a head that tells who wrote what there, up to which
+    /// sequence. It has no base timestamp, and no horizon for what is gone.
+    pub fn finish_empty(mut self) -> Result<Bytes, BatchError> {
+        self.body.clear();
+        self.count = 0;
+        self.attributes &= !DELETE_HORIZON;
+        self.base_timestamp_ms = None;
+        self.finish()
+    }
+
     /// Ends the batch, leaving it open to the functions of [`patch`].
     pub fn finish_mut(self) -> Result<BytesMut, BatchError> {
         // An empty body is not compressed: some codecs would make it longer than nothing.
         let codec = if self.body.is_empty() { Compression::None } else { self.compression };
         let body = match codec {
             Compression::None => self.body.freeze(),
-            codec => compress(codec, &self.body)?,
+            codec => compress_at(codec, self.level, &self.body)?,
         };
         let length = i32::try_from(BATCH_OVERHEAD - LENGTH_AT_LEAST + body.len())
             .map_err(|_| BatchError::Invalid("the batch is larger than its length can say"))?;

@@ -1,7 +1,7 @@
 //! Batches as Kafka writes them, batches as we write them, and batches that are wrong.
 
 use super::dice::{Dice, damage};
-use crate::compression::Compression;
+use crate::compression::{Compression, Level, compress, decompress};
 use crate::record::*;
 use crate::{ErrorCode, LeaderEpoch, Offset, ProducerEpoch, ProducerId};
 use bytes::{Bytes, BytesMut};
@@ -188,6 +188,75 @@ fn compaction_keeps_offsets_and_the_producer() {
         assert_eq!((empty.record_count(), empty.last_sequence()), (0, 13));
         assert_eq!(empty.records(CAP).unwrap().count(), 0);
     }
+}
+
+#[test]
+fn a_delete_horizon_leaves_the_times_of_records_alone() {
+    for codec in Compression::ALL {
+        let old = Batch::parse(&golden(codec.name())).unwrap();
+        let times = |batch: &Batch| {
+            let times = records_of(batch);
+            times.iter().map(|record| batch.view().timestamp_of_ms(record)).collect::<Vec<_>>()
+        };
+        let mut builder = BatchBuilder::rewriting(&old.view()).unwrap().delete_horizon(T0 + 86_400);
+        records_of(&old).iter().for_each(|record| builder.keep(record));
+        let new = Batch::parse(&builder.finish().unwrap()).unwrap();
+        assert!(new.view().has_delete_horizon() && new.view().is_checksum_ok());
+        assert_eq!(new.view().base_timestamp_ms(), T0 + 86_400);
+        assert_eq!((times(&new), new.view().max_timestamp_ms()), (times(&old), T0 + 500));
+        let head = BatchBuilder::rewriting(&new.view()).unwrap().finish_empty().unwrap();
+        let (head, _) = BatchView::parse(&head).unwrap();
+        assert!(!head.has_delete_horizon() && head.size_bytes() == BATCH_OVERHEAD);
+        assert_eq!((head.last_sequence(), head.last_offset()), (13, Offset(102)));
+    }
+}
+
+#[test]
+fn a_batch_is_packed_anew_with_all_that_is_in_it() {
+    for from in Compression::ALL {
+        for to in Compression::ALL {
+            let old = Batch::parse(&golden(from.name())).unwrap();
+            let body = decompress(from, old.view().body(), CAP).unwrap();
+            let new = BatchBuilder::recompressing(&old.view(), &body, to, Level::of(1)).unwrap();
+            let new = Batch::parse(&new.freeze()).unwrap();
+            validate_deep(&new.view(), CAP).unwrap();
+            assert_eq!(new.view().compression(), Ok(to));
+            assert_eq!(records_of(&new), records_of(&old));
+            assert_eq!(new.view().bytes()[27..61], old.view().bytes()[27..61], "{from:?} {to:?}");
+        }
+    }
+}
+
+/// Compressed records are walked over piece by piece, plain ones as they lie. Both are judged alike.
+#[test]
+fn packed_and_plain_records_are_judged_alike() {
+    let plain = golden("none");
+    let with_body = |body: &[u8], codec: Compression| {
+        let mut batch = BytesMut::from(&plain[..BATCH_OVERHEAD]);
+        batch.extend_from_slice(&compress(codec, body).unwrap());
+        let length = (batch.len() - LENGTH_AT_LEAST) as i32;
+        batch[8..12].copy_from_slice(&length.to_be_bytes());
+        batch[22] |= codec as u8;
+        let checksum = crc32c::crc32c(&batch[21..]);
+        batch[17..21].copy_from_slice(&checksum.to_be_bytes());
+        batch
+    };
+    let judge = |batch: &BytesMut| {
+        let (view, _) = BatchView::parse(batch).unwrap();
+        let mut facts = Vec::new();
+        let judged = validate_each(&view, CAP, |record| facts.push(record));
+        judged.map(|contents| (contents, facts)).map_err(|error| error.error_code())
+    };
+    let mut good = 0;
+    for seed in 0..4000 {
+        let g = &mut Dice::new(seed);
+        let body = damage(g, &plain[BATCH_OVERHEAD..]);
+        let expected = judge(&with_body(&body, Compression::None));
+        good += usize::from(expected.is_ok());
+        let codec = Compression::ALL[1 + g.below(4)];
+        assert_eq!(judge(&with_body(&body, codec)), expected, "seed {seed} {codec:?}");
+    }
+    assert!(0 < good && good < 4000);
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! The four compressions: there and back, at the cap, and against data that lie.
 
 use super::dice::{Dice, damage};
+use super::meter::allocated_by;
 use crate::ErrorCode;
-use crate::compression::{Compression, CompressionError, compress, decompress};
+use crate::compression::{Compression, CompressionError, Level, compress, compress_at, decompress};
 use crate::record::{BatchBuilder, BatchView, validate_deep};
 use bytes::Bytes;
 
@@ -80,6 +81,32 @@ fn damaged_data_never_panic() {
             if let Ok(data) = decompress(codec, &damaged, 4096) {
                 assert!(data.len() <= 4096);
             }
+        }
+    }
+}
+
+/// Looking at every record of a batch takes no more than a codec's window, whatever is in it.
+#[test]
+fn validation_keeps_nothing() {
+    let value = text(256 << 10);
+    for codec in Compression::ALL {
+        let mut builder = BatchBuilder::new().compression(codec);
+        (0..64).for_each(|_| builder.push(0, None, Some(&value), &[]));
+        let batch = builder.finish().unwrap();
+        let (view, _) = BatchView::parse(&batch).unwrap();
+        let (bytes, contents) = allocated_by(|| validate_deep(&view, 64 << 20).unwrap());
+        assert!(16 << 20 < contents.size_bytes);
+        assert!(bytes < 512 << 10, "{codec:?} took {bytes} bytes");
+    }
+}
+
+#[test]
+fn levels_are_taken_to_the_nearest_that_a_codec_knows() {
+    let data = text(50_000);
+    for codec in Compression::ALL {
+        for level in [i32::MIN, -131_072, -1, 0, 1, 9, 22, i32::MAX] {
+            let packed = compress_at(codec, Level::of(level), &data).unwrap();
+            assert_eq!(decompress(codec, &packed, data.len()).unwrap(), data, "{codec:?} {level}");
         }
     }
 }

@@ -42,6 +42,9 @@ impl Shard {
                 }
             }
             Effect::Sync { token, job } => self.pool.sync(token, job, self.mailbox.clone()),
+            Effect::Compact { token, task } => {
+                self.pool.compact(token, task, self.mailbox.clone());
+            }
             Effect::Remove { paths } => self.pool.remove(paths),
             Effect::CommandReply { token, reply } => {
                 if let Some(waiting) = self.commands.remove(&token) {

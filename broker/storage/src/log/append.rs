@@ -3,7 +3,7 @@
 //! Order matters. Everything that can be refused is refused before the first byte is written; the
 //! tables learn of a batch only after its bytes are in the file. A batch is stored as it came, except
 //! for the base offset and the leader epoch, which its checksum leaves out, and the timestamp when the
-//! topic says so.
+//! topic says so; a topic with a compression of its own has it packed anew.
 //!
 //! A full disk refuses the append and leaves the log usable: what was half written lies past the
 //! segment's size and is overwritten. Any other failed write fails the log for good.
@@ -15,11 +15,11 @@ use crate::config::TimestampType;
 use crate::error::AppendError;
 use crate::header::BatchHeader;
 use crate::producer::Verdict;
-use crate::segment::Segment;
+use crate::segment::{NextAppend, Segment};
 use crate::slice::{Appended, Marker, Origin};
-use crate::validate::check_batches;
+use crate::validate::{check_batches, check_size, repack};
 use bytes::BytesMut;
-use mainstem_platform::Now;
+use mainstem_platform::{Now, Random, SeededRandom};
 use mainstem_protocol::ids::{LeaderEpoch, Offset};
 use mainstem_protocol::record::{self, ControlRecord, marker_batch, patch};
 use std::io;
@@ -44,7 +44,7 @@ impl Log {
     fn append_checked(
         &mut self,
         now: Now,
-        batches: BytesMut,
+        mut batches: BytesMut,
         leader_epoch: LeaderEpoch,
         origin: Origin,
         headers: &mut Vec<BatchHeader>,
@@ -63,6 +63,12 @@ impl Log {
                 });
             }
         }
+        if origin == Origin::Client
+            && let Some(repacked) = repack(&batches, &self.config, &mut headers[0])?
+        {
+            batches = repacked;
+        }
+        check_size(batches.len(), &self.config)?;
         self.write(now, batches, leader_epoch, headers)
     }
 
@@ -119,9 +125,17 @@ impl Log {
         let last_offset = next_offset.plus(-1);
 
         let size = batches.len() as u64;
-        let segment = self.segments.last().expect("a log has an active segment");
-        if segment.must_roll(&self.config, size, last_offset, now.wall_ms) {
-            self.roll().map_err(|error| self.fail(&error))?;
+        let next = NextAppend {
+            size_bytes: size,
+            last_offset,
+            max_timestamp_ms: headers.iter().map(|head| head.max_timestamp).max().unwrap_or(-1),
+            now_ms: now.wall_ms,
+        };
+        let jitter_ms = self.jitter_ms();
+        let segment = self.segments.last_mut().expect("a log has an active segment");
+        let must_roll = segment.must_roll(&self.config, jitter_ms, &next);
+        if must_roll.map_err(|error| self.fail(&error))? {
+            self.roll(now.wall_ms).map_err(|error| self.fail(&error))?;
         }
         if self.epochs.note(leader_epoch, base_offset)
             && let Err(error) = self.write_epochs()
@@ -160,7 +174,7 @@ impl Log {
             from += header.size;
             let aborted = note_batch(&mut self.producers, header, batch, now.wall_ms);
             let segment = self.segments.last_mut().expect("a log has an active segment");
-            segment.begun_ms.get_or_insert(now.wall_ms);
+            segment.modified_ms = now.wall_ms;
             let mut noted = match segment.note_batch(header, &self.config) {
                 // An index is sparse: an entry that finds no room only makes lookups longer.
                 Err(error) if error.kind() == io::ErrorKind::StorageFull => Ok(()),
@@ -189,8 +203,8 @@ impl Log {
 
     /// Closes the active segment and begins the next one. Every step may be done again after a
     /// failure, so a full disk leaves the log as it was.
-    pub(super) fn roll(&mut self) -> io::Result<()> {
-        let rolled = self.try_roll();
+    pub(super) fn roll(&mut self, now_ms: i64) -> io::Result<()> {
+        let rolled = self.try_roll(now_ms);
         if rolled.is_err() {
             // The next try may have another base. If this fails too, opening the log will know a
             // segment that was never begun.
@@ -199,10 +213,21 @@ impl Log {
         rolled
     }
 
-    fn try_roll(&mut self) -> io::Result<()> {
+    /// How much earlier than `segment.ms` the active segment rolls: the same for its whole life.
+    fn jitter_ms(&mut self) -> i64 {
+        let jitter_ms = self.config.segment_jitter_ms.min(self.config.segment_ms);
+        if jitter_ms <= 0 {
+            return 0;
+        }
+        let base = self.active().base.0.unsigned_abs();
+        let mut random = SeededRandom::new(self.jitter_seed ^ base);
+        random.below(jitter_ms.unsigned_abs()) as i64
+    }
+
+    fn try_roll(&mut self, now_ms: i64) -> io::Result<()> {
         let base = self.next_offset;
         debug_assert!(self.active().base < base, "an empty segment is not rolled");
-        let (mut next, _) = Segment::open(&*self.disk, &self.dir, base).map_err(into_io)?;
+        let (mut next, _) = Segment::open(&*self.disk, &self.dir, base, now_ms).map_err(into_io)?;
         next.make_active(&self.config)?;
         self.write_snapshot()?;
         let closed = self.active();

@@ -1,335 +1,265 @@
-//! Compaction: of each key the latest value stays (`cleanup.policy=compact`).
+//! Compaction, the log's part: what may be compacted, is it worth it, and taking over what a
+//! [`CompactionTask`] has written.
 //!
-//! What is cleaned: closed segments from the first one on, as far as they are synced, below the last
-//! stable offset (every transaction in them has ended) and older than `min.compaction.lag.ms`. It is
-//! done when the share of bytes that were never cleaned is worth it.
+//! What may be compacted: closed segments from the front, below the last stable offset (every
+//! transaction in them has ended) and older than `min.compaction.lag.ms`. Also below the recovery point
+//! that a crash would find: a gap in the offsets past it would pass for a torn tail.
 //!
-//! What goes, of the cleanable stretch:
-//! - a record with a key that has a later record in the stretch;
-//! - the records of aborted transactions (they count for no key either);
-//! - a tombstone that is the latest of its key, once its batch is `delete.retention.ms` old;
-//! - a marker of that age, once no record of its transaction is left. As long as one is, readers need
-//!   the marker to know how the transaction ended.
-//!
-//! What stays: offsets, timestamps, sequences, epochs, batch by batch; records without a key; the
-//! compression of a batch. A batch that loses nothing is copied byte for byte; one that loses all is
-//! dropped. Producer state does not need the batches: it lives in the snapshots, of which the one at
-//! the active segment's base is always there.
-//!
-//! How: neighbours whose survivors fit into one segment are written into one `.log.cleaned` at the base
-//! of the first, synced, and renamed to `.log.swap` with the directory synced: from here on a crash
-//! finishes the work (see `leftovers`). Then the old files go and the swap becomes the segment. Readers
-//! that hold the old files are not disturbed.
-//!
-//! Keys are held in memory while cleaning; a stretch with more than [`KEYS_MAX`] of them is cleaned in
-//! several runs. It works on the caller's thread and is meant for topics of small records: offsets,
-//! transactions, schemas, changelogs.
+//! When it is worth it: when the share of bytes that were never compacted is above
+//! `min.cleanable.dirty.ratio`, or one of them is older than `max.compaction.lag.ms`. From where on the
+//! log is dirty stands in `cleaner-checkpoint`.
 
 use super::Log;
-use super::leftovers::finish_swap;
-use super::replay::marker_in;
+use crate::checkpoint::{format_first_dirty, parse_first_dirty, read_text};
+use crate::compaction::{
+    CompactionTask, Group, LastOfProducer, Plan, Source, Work, remove_cleaned,
+};
 use crate::error::StorageError;
-use crate::header::BatchHeader;
-use crate::names::{Kind, SegmentFile, Stage};
-use crate::scan::{HeaderScan, ScanError, read_batch};
+use crate::names::{CLEANER_CHECKPOINT, Kind, SegmentFile, Stage};
 use crate::segment::Segment;
-use bytes::Bytes;
-use mainstem_platform::{Now, OpenMode};
-use mainstem_protocol::ids::{Offset, ProducerId};
-use mainstem_protocol::record::{BatchBuilder, BatchError, BatchView, Record};
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use crate::slice::{Compaction, CompactionNeed};
+use mainstem_platform::{Disk, Now, OpenMode};
+use mainstem_protocol::ids::Offset;
+use std::path::{Path, PathBuf};
 
-/// Bounds the memory of a run: a few hundred bytes each.
-const KEYS_MAX: usize = 1_000_000;
+/// How a log stands towards compaction.
+#[derive(Debug)]
+pub(super) struct CompactionState {
+    /// What lies before was compacted.
+    first_dirty: Offset,
+    /// A task is under way: no segment may go but by it.
+    pub(super) is_under_way: bool,
+    /// A task met damage. The log is not tried again before it is opened anew.
+    gave_up: bool,
+}
 
-/// What a run knows of the stretch it cleans.
-struct Plan {
-    /// The latest offset of each key, records of aborted transactions not counted.
-    latest: BTreeMap<Bytes, Offset>,
-    /// Aborted transactions: whose, from, to.
-    aborted: Vec<(ProducerId, Offset, Offset)>,
-    /// Batches before this time may lose their tombstones and markers.
-    forget_before_ms: i64,
-    /// Producers with records kept since their last marker.
-    with_records: BTreeSet<ProducerId>,
+impl CompactionState {
+    pub(super) fn open(disk: &dyn Disk, dir: &Path) -> Result<Self, StorageError> {
+        let text = read_text(disk, &dir.join(CLEANER_CHECKPOINT))?;
+        let first_dirty = text.as_deref().and_then(parse_first_dirty).unwrap_or(Offset(0));
+        Ok(Self { first_dirty, is_under_way: false, gave_up: false })
+    }
+}
+
+/// Segments that may be compacted: `..end`, of which `dirty..end` never were.
+struct Stretch {
+    dirty: usize,
+    end: usize,
 }
 
 impl Log {
-    /// Cleans what can be cleaned, if it is worth it. Names files to remove: none at present, the old
-    /// ones are gone when this returns.
-    pub fn compact(&mut self, now: Now) -> Result<Vec<PathBuf>, StorageError> {
-        let count = self.cleanable(now);
-        if !self.config.cleanup_policy.compact || count == 0 || !self.is_worth_it(count) {
-            return Ok(Vec::new());
+    /// How much the log needs compaction; `None` when it does not, or cannot be compacted now.
+    pub fn compaction_need(&mut self, now: Now) -> Result<Option<CompactionNeed>, StorageError> {
+        let state = &self.compaction;
+        let off = !self.config.cleanup_policy.compact
+            || state.is_under_way
+            || state.gave_up
+            || self.failed.is_some();
+        if off {
+            return Ok(None);
         }
-        // A gap past the recovery point would pass for a torn tail.
-        self.make_checkpoint_durable()?;
-        let (mut plan, count) = self.plan(count, now)?;
-        let mut place = 0;
-        let mut left = count;
-        while left > 0 {
-            let taken = self.clean_group(place, left, &mut plan)?;
-            left -= taken;
-            place += 1;
-        }
-        self.cleaned_to = self.segments.get(place).map_or(self.next_offset, |next| next.base);
-        Ok(Vec::new())
-    }
-
-    /// How many segments from the front may be cleaned.
-    fn cleanable(&self, now: Now) -> usize {
-        let end = self.last_stable_offset().min(self.synced_offset());
-        let lag_ms = self.config.min_compaction_lag_ms;
-        let closed = self.segments.len() - 1;
-        (0..closed)
-            .take_while(|place| {
-                let newest = self.segments[*place].largest.map_or(i64::MIN, |(time, _)| time);
-                let old_enough = lag_ms == 0 || lag_ms <= now.wall_ms.saturating_sub(newest);
-                self.segments[place + 1].base <= end && old_enough
-            })
-            .count()
-    }
-
-    fn is_worth_it(&self, count: usize) -> bool {
-        let mut all = 0;
-        let mut dirty = 0;
-        for segment in &self.segments[..count] {
-            all += segment.size;
-            if self.cleaned_to <= segment.base {
-                dirty += segment.size;
-            }
-        }
-        dirty > 0 && all * u64::from(self.config.min_cleanable_dirty_percent) <= dirty * 100
-    }
-
-    /// Reads the stretch once. Fewer segments than asked for are planned when keys run out of room.
-    fn plan(&self, count: usize, now: Now) -> Result<(Plan, usize), StorageError> {
-        let aborted = self
-            .segments
-            .iter()
-            .flat_map(|segment| segment.aborted.entries())
-            .map(|aborted| (aborted.producer_id, aborted.first_offset, aborted.last_offset))
-            .collect();
-        let mut plan = Plan {
-            latest: BTreeMap::new(),
-            aborted,
-            forget_before_ms: now.wall_ms.saturating_sub(self.config.delete_retention_ms),
-            with_records: BTreeSet::new(),
+        let stretch = self.cleanable(now);
+        let size = |from: usize, to: usize| -> u64 {
+            self.segments[from..to].iter().map(|segment| segment.size).sum()
         };
-        for place in 0..count {
-            self.visit(place, |log, header, batch| {
-                if header.is_control() || plan.is_aborted(header) {
-                    return Ok(());
-                }
-                for (offset, record) in log.records_of(header, batch)? {
-                    if let Some(key) = record.key {
-                        // A copy of its own: a slice would hold its whole batch in memory.
-                        plan.latest.insert(Bytes::copy_from_slice(&key), offset);
-                    }
-                }
-                Ok(())
-            })?;
-            if KEYS_MAX <= plan.latest.len() {
-                return Ok((plan, place + 1));
-            }
+        let (clean, dirty) = (size(0, stretch.dirty), size(stretch.dirty, stretch.end));
+        if dirty == 0 {
+            return Ok(None);
         }
-        Ok((plan, count))
+        let ratio = dirty as f64 / (clean + dirty) as f64;
+        let is_overdue = self.is_overdue(&stretch, now)?;
+        if !is_overdue && ratio <= self.config.min_cleanable_dirty_ratio {
+            return Ok(None);
+        }
+        Ok(Some(CompactionNeed { dirty_ratio: ratio, is_overdue }))
     }
 
-    /// Writes the survivors of the segment at `place` and of as many neighbours as fit; the answer is
-    /// how many segments became one.
-    fn clean_group(
+    fn cleanable(&self, now: Now) -> Stretch {
+        let active = self.segments.len() - 1;
+        let first_dirty = self.first_dirty();
+        let dirty = self.segment_of(first_dirty).min(active);
+        let mut end = self.segment_of(self.last_stable_offset()).min(active);
+        let lag_ms = self.config.min_compaction_lag_ms;
+        if 0 < lag_ms {
+            let too_young =
+                |segment: &Segment| now.wall_ms.saturating_sub(lag_ms) < segment.newest_ms();
+            let young = self.segments[dirty..active].iter().position(too_young);
+            end = end.min(young.map_or(active, |young| dirty + young));
+        }
+        Stretch { dirty: dirty.min(end), end }
+    }
+
+    /// The first offset that was never compacted, as far as is known.
+    pub fn first_dirty(&self) -> Offset {
+        let known = self.compaction.first_dirty;
+        if self.next_offset < known { self.log_start } else { known.max(self.log_start) }
+    }
+
+    fn is_overdue(&mut self, stretch: &Stretch, now: Now) -> Result<bool, StorageError> {
+        let lag_ms = self.config.max_compaction_lag_ms;
+        if lag_ms == i64::MAX {
+            return Ok(false);
+        }
+        let limit_ms = now.wall_ms.saturating_sub(lag_ms);
+        for segment in &mut self.segments[stretch.dirty..stretch.end] {
+            let first_ms = segment.first_timestamp_ms();
+            let first_ms = first_ms.map_err(StorageError::disk("read", &self.dir))?;
+            if first_ms.is_some_and(|first_ms| 0 < first_ms && first_ms < limit_ms) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Plans the compaction of what can be compacted. `memory_bytes` bounds the map of keys; `salt` is
+    /// a random number. `None` when there is nothing, or when the recovery point is not on the disk yet:
+    /// it joins the next sync then.
+    pub fn begin_compaction(
         &mut self,
-        place: usize,
-        available: usize,
-        plan: &mut Plan,
-    ) -> Result<usize, StorageError> {
-        let base = self.segments[place].base;
-        let cleaned = SegmentFile { base, kind: Kind::Log, stage: Stage::Cleaned }.path(&self.dir);
-        let failed = || StorageError::disk("compact into", &cleaned);
-        let file = self.disk.open(&cleaned, OpenMode::CreateOrTruncate).map_err(failed())?;
-        let mut size = 0;
-        let mut taken = 0;
-        while taken < available {
-            let from = &self.segments[place + taken];
-            let last = self.segment_end(place + taken).0 - 1;
-            let fits = size + from.size <= u64::from(self.config.segment_bytes)
-                && last - base.0 <= i64::from(i32::MAX);
-            if taken > 0 && !fits {
-                break;
-            }
-            self.visit(place + taken, |log, header, batch| {
-                let Some(kept) = log.survivor(header, batch, plan)? else { return Ok(()) };
-                file.write_at(&kept, size).map_err(failed())?;
-                size += kept.len() as u64;
-                Ok(())
-            })?;
-            taken += 1;
+        now: Now,
+        memory_bytes: usize,
+        salt: u64,
+    ) -> Result<Option<CompactionTask>, StorageError> {
+        let Stretch { dirty, end } = self.cleanable(now);
+        if self.compaction.is_under_way || dirty == end {
+            return Ok(None);
         }
-        file.sync_data().map_err(failed())?;
-        drop(file);
-        self.swap_in(place, taken)?;
-        Ok(taken)
+        let durable = self.checkpoint.durable_recovery_point();
+        if durable < self.segments[end].base {
+            self.demand_checkpoint()?;
+            return Ok(None);
+        }
+        let sources = (0..end).map(|place| {
+            let segment = &self.segments[place];
+            Source {
+                base: segment.base,
+                end: self.segment_end(place),
+                file: segment.file.clone(),
+                size: segment.size,
+                index_bytes: segment.index_bytes(),
+                modified_ms: segment.modified_ms,
+            }
+        });
+        let producers = self.producers.iter().map(|(id, entry)| match entry.last() {
+            Some(batch) => (id, LastOfProducer::Batch(batch.last_offset)),
+            None => (id, LastOfProducer::Marker(entry.epoch)),
+        });
+        let aborted = self.segments.iter().flat_map(|segment| segment.aborted.entries());
+        let plan = Plan {
+            dir: self.dir.clone(),
+            config: self.config.clone(),
+            now_ms: now.wall_ms,
+            sources: sources.collect(),
+            first_dirty: self.first_dirty(),
+            aborted: aborted.copied().collect(),
+            producers: producers.collect(),
+            memory_bytes,
+            salt,
+        };
+        self.compaction.is_under_way = true;
+        Ok(Some(CompactionTask::new(plan)))
     }
 
-    /// Puts the cleaned file in the place of `taken` segments.
-    fn swap_in(&mut self, place: usize, taken: usize) -> Result<(), StorageError> {
-        let base = self.segments[place].base;
-        let path = |stage| SegmentFile { base, kind: Kind::Log, stage }.path(&self.dir);
-        let failed = || StorageError::disk("swap a compacted segment into", &self.dir);
-        self.disk.rename(&path(Stage::Cleaned), &path(Stage::Swap)).map_err(failed())?;
-        self.disk.sync_dir(&self.dir).map_err(failed())?;
-        let old: Vec<Offset> =
-            self.segments[place..place + taken].iter().map(|segment| segment.base).collect();
-        finish_swap(&*self.disk, &self.dir, base)?;
-        for base in old.iter().skip(1) {
-            super::leftovers::remove_segment(&*self.disk, &self.dir, *base)?;
+    /// Takes a task back after a step that went well. After an error here the task is to be given up.
+    pub fn continue_compaction(
+        &mut self,
+        mut task: CompactionTask,
+    ) -> Result<Compaction, StorageError> {
+        let mut removed = Vec::new();
+        task.work = match std::mem::replace(&mut task.work, Work::Finished) {
+            Work::Written(group) => {
+                // The log file comes last: with it the replacement is decided.
+                let order = [Kind::TransactionIndex, Kind::OffsetIndex, Kind::TimeIndex, Kind::Log];
+                self.rename_segment(&group.segment, [Stage::Cleaned, Stage::Swap], order)?;
+                Work::Named(group)
+            }
+            Work::Ready(group) => {
+                let replaced = task.replaced(&group);
+                removed = self.take_over(*group, &replaced)?;
+                Work::Next
+            }
+            Work::Finished => {
+                self.compaction.is_under_way = false;
+                self.compaction.first_dirty = task.first_dirty_after();
+                self.write_first_dirty()?;
+                return Ok(Compaction { task: None, removed });
+            }
+            work => work,
+        };
+        Ok(Compaction { task: Some(task), removed })
+    }
+
+    /// The task came to nothing. When it met damage the log is not compacted again until it is opened
+    /// anew; the data stay as they are.
+    pub fn give_up_compaction(&mut self, error: &StorageError) {
+        self.compaction.is_under_way = false;
+        self.compaction.gave_up = !error.is_disk_full();
+        // What was being written lies at the base of a segment. What cannot be removed now is removed
+        // at the next start.
+        for place in 0..self.segments.len() {
+            let _ = remove_cleaned(&*self.disk, &self.dir, self.segments[place].base);
         }
-        let segment = self.reindex(base)?;
-        self.disk.sync_dir(&self.dir).map_err(failed())?;
-        let aborted: Vec<_> = self.segments[place..place + taken]
-            .iter()
-            .flat_map(|segment| segment.aborted.entries().to_vec())
-            .collect();
-        self.segments.splice(place..place + taken, [segment]);
-        for aborted in aborted {
-            let index = &mut self.segments[place].aborted;
-            index
-                .push(&*self.disk, aborted)
-                .map_err(StorageError::disk("index aborted transactions in", &self.dir))?;
-        }
-        let files: Vec<_> = self.segments[place].files().collect();
-        for file in files {
-            file.sync_data().map_err(StorageError::disk("sync", &self.dir))?;
+    }
+
+    /// Renames the files of a compacted segment in this order. Only the transaction index may be
+    /// missing.
+    fn rename_segment(
+        &mut self,
+        segment: &Segment,
+        [from, to]: [Stage; 2],
+        order: [Kind; 4],
+    ) -> Result<(), StorageError> {
+        for kind in order {
+            if kind == Kind::TransactionIndex && segment.aborted.file().is_none() {
+                continue;
+            }
+            let file = SegmentFile { base: segment.base, kind, stage: from };
+            let (from, to) = (file.path(&self.dir), file.at(to).path(&self.dir));
+            self.disk.rename(&from, &to).map_err(StorageError::disk("rename", &from))?;
         }
         self.sync.note_names();
         Ok(())
     }
 
-    /// Opens a compacted segment and builds its indexes.
-    fn reindex(&self, base: Offset) -> Result<Segment, StorageError> {
-        let failed = || StorageError::disk("index", &self.dir);
-        let (mut segment, _) = Segment::open(&*self.disk, &self.dir, base)?;
-        let end = segment.size;
-        segment.begin_rebuild(&self.config).map_err(failed())?;
-        let file = segment.file.clone();
-        let mut buffer = vec![0; 16 << 10];
-        let mut scan = HeaderScan::new(&*file, 0, end, &mut buffer);
-        while let Some((_, header)) = scan.step().map_err(|error| self.broken(error, base))? {
-            segment.note_batch(&header, &self.config).map_err(failed())?;
+    /// Puts a compacted segment in the place of those it was made from. The answer names files to
+    /// remove.
+    fn take_over(
+        &mut self,
+        group: Group,
+        replaced: &[Offset],
+    ) -> Result<Vec<PathBuf>, StorageError> {
+        let mut segment = group.segment;
+        let base = segment.base;
+        let place = self.segment_of(base);
+        let there = self.segments[place..].iter().map(|segment| segment.base);
+        assert!(
+            there.take(replaced.len()).eq(replaced.iter().copied()),
+            "segments under compaction stay where they are"
+        );
+        let mut removed = Vec::new();
+        for old in replaced {
+            removed.extend(self.mark_deleted(*old, *old != base)?);
         }
-        segment.make_closed().map_err(failed())?;
-        Ok(segment)
+        // The transaction index after another one: if a crash parts them, all are built anew.
+        let order = [Kind::OffsetIndex, Kind::TimeIndex, Kind::TransactionIndex, Kind::Log];
+        self.rename_segment(&segment, [Stage::Swap, Stage::Live], order)?;
+        let index = SegmentFile::live(base, Kind::TransactionIndex).path(&self.dir);
+        segment.aborted.renamed(index);
+        self.segments.splice(place..place + replaced.len(), [segment]);
+        Ok(removed)
     }
 
-    /// The batch as it shall be: itself, a shorter one, or nothing.
-    fn survivor(
-        &self,
-        header: &BatchHeader,
-        batch: &[u8],
-        plan: &mut Plan,
-    ) -> Result<Option<Bytes>, StorageError> {
-        let is_old = header.max_timestamp < plan.forget_before_ms;
-        let producer = header.producer_id;
-        if header.is_control() {
-            let is_marker = marker_in(header, batch).is_some();
-            let needed = plan.with_records.remove(&producer);
-            let goes = is_marker && !needed && is_old;
-            return Ok((!goes).then(|| Bytes::copy_from_slice(batch)));
-        }
-        if plan.is_aborted(header) {
-            return Ok(None);
-        }
-        let mut kept = Vec::new();
-        let mut count = 0;
-        for (offset, record) in self.records_of(header, batch)? {
-            count += 1;
-            let superseded =
-                record.key.as_ref().is_some_and(|key| plan.latest.get(key) > Some(&offset));
-            let forgotten = record.key.is_some() && record.value.is_none() && is_old;
-            if !superseded && !forgotten {
-                kept.push(record);
-            }
-        }
-        if kept.is_empty() {
-            return Ok(None);
-        }
-        if header.is_transactional() {
-            plan.with_records.insert(producer);
-        }
-        if kept.len() == count {
-            return Ok(Some(Bytes::copy_from_slice(batch)));
-        }
-        let shorter = || {
-            let (view, _) = BatchView::parse(batch)?;
-            let mut builder = BatchBuilder::rewriting(&view)?;
-            kept.iter().for_each(|record| builder.keep(record));
-            builder.finish()
-        };
-        let shorter = shorter().map_err(|error| self.unreadable(header, &error))?;
-        Ok(Some(shorter))
-    }
-
-    fn records_of(
-        &self,
-        header: &BatchHeader,
-        batch: &[u8],
-    ) -> Result<Vec<(Offset, Record)>, StorageError> {
-        let read = || -> Result<Vec<(Offset, Record)>, BatchError> {
-            let (view, _) = BatchView::parse(batch)?;
-            let records = view.records(self.config.decompressed_bytes_max)?;
-            let with_offset = |record: Record| (view.offset_of(&record), record);
-            records.map(|record| record.map(with_offset)).collect()
-        };
-        read().map_err(|error| self.unreadable(header, &error))
-    }
-
-    /// Visits the batches of a segment, bytes included.
-    fn visit(
-        &self,
-        place: usize,
-        mut visit: impl FnMut(&Self, &BatchHeader, &[u8]) -> Result<(), StorageError>,
-    ) -> Result<(), StorageError> {
-        let segment = &self.segments[place];
-        let mut buffer = vec![0; 16 << 10];
-        let mut batch = Vec::new();
-        let mut scan = HeaderScan::new(&*segment.file, 0, segment.size, &mut buffer);
-        while let Some((position, header)) =
-            scan.step().map_err(|error| self.broken(error, segment.base))?
-        {
-            read_batch(&*segment.file, position, header.size, &mut batch)
-                .map_err(StorageError::disk("read", &self.dir))?;
-            if !header.crc_matches(&batch) {
-                return Err(self.unreadable(&header, &"checksum"));
-            }
-            visit(self, &header, &batch)?;
-        }
+    /// Replaces the file; joins the next sync.
+    fn write_first_dirty(&mut self) -> Result<(), StorageError> {
+        let path = self.dir.join(CLEANER_CHECKPOINT);
+        let beside = self.dir.join(format!("{CLEANER_CHECKPOINT}.tmp"));
+        let failed = || StorageError::disk("write", &path);
+        let file = self.disk.open(&beside, OpenMode::CreateOrTruncate).map_err(failed())?;
+        let text = format_first_dirty(self.compaction.first_dirty);
+        file.write_at(text.as_bytes(), 0).map_err(failed())?;
+        self.disk.rename(&beside, &path).map_err(failed())?;
+        self.sync.note_file(file);
+        self.sync.note_names();
         Ok(())
-    }
-
-    fn broken(&self, error: ScanError, base: Offset) -> StorageError {
-        match error {
-            ScanError::Disk(error) => StorageError::disk("read", &self.dir)(error),
-            ScanError::Bad { reason, .. } => {
-                StorageError::Corrupt { path: self.dir.clone(), offset: base, reason }
-            }
-        }
-    }
-
-    fn unreadable(&self, header: &BatchHeader, error: &dyn ToString) -> StorageError {
-        let (path, offset) = (self.dir.clone(), header.base_offset);
-        StorageError::Corrupt { path, offset, reason: error.to_string() }
-    }
-}
-
-impl Plan {
-    fn is_aborted(&self, header: &BatchHeader) -> bool {
-        let within = |(producer, first, last): &(ProducerId, Offset, Offset)| {
-            *producer == header.producer_id
-                && *first <= header.base_offset
-                && header.base_offset < *last
-        };
-        header.is_transactional() && self.aborted.iter().any(within)
     }
 }

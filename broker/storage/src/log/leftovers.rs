@@ -3,7 +3,7 @@
 //! - `.cleaned` and `.tmp` files were being written: removed.
 //! - `.deleted` files were being removed: removed.
 //! - A `.log.swap` is complete and synced (compaction renames only then): it takes the place of the
-//!   segments whose offsets it covers. Its indexes are rebuilt.
+//!   segments whose offsets it covers, with its indexes. Those that a crash has lost are rebuilt.
 //! - Indexes and transaction indexes without a log file: removed.
 
 use crate::error::StorageError;
@@ -30,14 +30,21 @@ pub(super) struct Listing {
 /// Makes order and tells what is there.
 pub(super) fn settle(disk: &dyn Disk, dir: &Path) -> Result<Listing, StorageError> {
     let mut changed = false;
-    let mut swaps = Vec::new();
-    for Entry { name, is_dir, .. } in list(disk, dir)? {
-        let file = SegmentFile::parse(&name);
-        if let Some(SegmentFile { base, kind: Kind::Log, stage: Stage::Swap }) = file {
-            swaps.push(base);
-        } else if !is_dir
-            && (name.ends_with(".tmp") || file.is_some_and(|file| file.stage != Stage::Live))
-        {
+    let names = list(disk, dir)?;
+    let swaps: BTreeSet<Offset> = names
+        .iter()
+        .filter_map(|entry| SegmentFile::parse(&entry.name))
+        .filter(|file| file.kind == Kind::Log && file.stage == Stage::Swap)
+        .map(|file| file.base)
+        .collect();
+    for Entry { name, is_dir, .. } in names {
+        let goes = match SegmentFile::parse(&name) {
+            Some(SegmentFile { stage: Stage::Live, .. }) => false,
+            Some(SegmentFile { stage: Stage::Swap, base, .. }) => !swaps.contains(&base),
+            Some(_) => true,
+            None => name.ends_with(".tmp"),
+        };
+        if goes && !is_dir {
             remove(disk, &dir.join(name))?;
             changed = true;
         }
@@ -86,9 +93,9 @@ fn remove(disk: &dyn Disk, path: &Path) -> Result<(), StorageError> {
 
 /// Puts a compacted segment in the place of those it was made from.
 ///
-/// Those are the ones with a base from the swap's own up to its last offset. A source segment that
-/// lost all its records lies after that and stays: its records are superseded, no harm is done.
-pub(super) fn finish_swap(disk: &dyn Disk, dir: &Path, base: Offset) -> Result<(), StorageError> {
+/// Those are the ones with a base from the swap's own up to its last offset: compaction keeps the head
+/// of the last batch in any case.
+fn finish_swap(disk: &dyn Disk, dir: &Path, base: Offset) -> Result<(), StorageError> {
     let swap = SegmentFile { base, kind: Kind::Log, stage: Stage::Swap }.path(dir);
     let end = end_of_batches(disk, &swap, base)?;
     for Entry { name, .. } in list(disk, dir)? {
@@ -100,8 +107,16 @@ pub(super) fn finish_swap(disk: &dyn Disk, dir: &Path, base: Offset) -> Result<(
             remove(disk, &dir.join(name))?;
         }
     }
-    let live = SegmentFile::live(base, Kind::Log).path(dir);
-    disk.rename(&swap, &live).map_err(StorageError::disk("rename", &swap))
+    // The log comes last: as long as its name is the old one, all this may be done again. Then the
+    // indexes that were renamed before are taken for old ones and rebuilt.
+    for kind in [Kind::OffsetIndex, Kind::TimeIndex, Kind::TransactionIndex, Kind::Log] {
+        let from = SegmentFile { base, kind, stage: Stage::Swap }.path(dir);
+        if disk.exists(&from).map_err(StorageError::disk("look for", &from))? {
+            let live = SegmentFile::live(base, kind).path(dir);
+            disk.rename(&from, &live).map_err(StorageError::disk("rename", &from))?;
+        }
+    }
+    Ok(())
 }
 
 fn end_of_batches(disk: &dyn Disk, path: &Path, base: Offset) -> Result<Offset, StorageError> {

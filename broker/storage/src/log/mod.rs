@@ -21,6 +21,9 @@ mod sync;
 mod tests;
 mod timestamps;
 
+#[cfg(test)]
+pub(crate) use replay::{marker_in, note_batch};
+
 use crate::checkpoint::RecoveryCheckpoint;
 use crate::config::LogConfig;
 use crate::epochs::LeaderEpochs;
@@ -28,6 +31,7 @@ use crate::header::BatchHeader;
 use crate::producer::{ProducerEntry, ProducerStates};
 use crate::segment::Segment;
 use crate::slice::{Bound, ProducerView};
+use compaction::CompactionState;
 use mainstem_platform::{Disk, Now};
 use mainstem_protocol::ids::{LeaderEpoch, Offset, ProducerId};
 use std::path::{Path, PathBuf};
@@ -49,8 +53,9 @@ pub struct Log {
     epochs: LeaderEpochs,
     checkpoint: RecoveryCheckpoint,
     sync: SyncBook,
-    /// Segments before were compacted; starts at the log's start again when it is opened.
-    cleaned_to: Offset,
+    compaction: CompactionState,
+    /// From this number and a segment's base follows how much earlier the segment rolls.
+    jitter_seed: u64,
     /// Set by the first failed write; nothing is written after it.
     failed: Option<String>,
     /// The heads of the append in progress, kept for its memory.
@@ -72,6 +77,11 @@ impl Log {
     pub fn set_config(&mut self, config: LogConfig) {
         config.check();
         self.config = config;
+    }
+
+    /// Gives the log the random number that `segment.jitter.ms` is drawn with.
+    pub fn seed_jitter(&mut self, seed: u64) {
+        self.jitter_seed = seed;
     }
 
     /// First offset that can be read.

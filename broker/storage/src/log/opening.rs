@@ -18,6 +18,7 @@
 //! will be given to other records. So are epochs.
 
 use super::Log;
+use super::compaction::CompactionState;
 use super::leftovers::{Listing, remove_segment, settle};
 use super::replay::{Tail, note_batch};
 use super::sync::SyncBook;
@@ -64,7 +65,6 @@ impl Log {
         let Opening { mut segments, producers, epochs, next_offset, report, .. } = opening;
         if let Some(active) = segments.last_mut() {
             active.make_active(&config).map_err(StorageError::disk("preallocate in", &dir))?;
-            active.begun_ms = (active.size > 0).then_some(now.wall_ms);
         }
         let first = segments.first().map_or(next_offset, |segment| segment.base);
         let mut sync = SyncBook::new(next_offset);
@@ -73,6 +73,7 @@ impl Log {
             sync.note_names();
             sync.note_parent();
         }
+        let compaction = CompactionState::open(&*disk, &dir)?;
         let mut log = Self {
             log_start: checkpoint.value().log_start.max(first).min(next_offset),
             disk,
@@ -85,7 +86,8 @@ impl Log {
             epochs,
             checkpoint,
             sync,
-            cleaned_to: Offset(0),
+            compaction,
+            jitter_seed: 0,
             failed: None,
             headers: Vec::new(),
         };
@@ -141,7 +143,7 @@ impl<'a> Opening<'a> {
         let fresh = BTreeSet::from([self.point.log_start]);
         let bases = if listing.bases.is_empty() { &fresh } else { &listing.bases };
         for (place, base) in bases.iter().enumerate() {
-            let (segment, sane) = Segment::open(self.disk, self.dir, *base)?;
+            let (segment, sane) = Segment::open(self.disk, self.dir, *base, self.now.wall_ms)?;
             if !sane || (listing.unindexed.contains(base) && segment.size > 0) {
                 self.broken.insert(place);
             }
@@ -322,7 +324,7 @@ impl<'a> Opening<'a> {
         for old in std::mem::take(&mut self.segments) {
             remove_segment(self.disk, self.dir, old.base)?;
         }
-        let (segment, _) = Segment::open(self.disk, self.dir, base)?;
+        let (segment, _) = Segment::open(self.disk, self.dir, base, self.now.wall_ms)?;
         self.segments.push(segment);
         self.next_offset = base;
         self.verified_from = 0;

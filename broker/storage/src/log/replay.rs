@@ -13,7 +13,7 @@ const CONTROL_BYTES_MAX: usize = 64 << 10;
 
 /// Notes a batch that is in the file. `batch` is looked at for control batches only and may be empty
 /// for others. The answer is an entry for the transaction index, when the batch is an abort.
-pub(super) fn note_batch(
+pub(crate) fn note_batch(
     producers: &mut ProducerStates,
     header: &BatchHeader,
     batch: &[u8],
@@ -37,7 +37,7 @@ pub(super) fn note_batch(
 }
 
 /// The marker in a control batch; `None` when compaction emptied it or it is of another kind.
-pub(super) fn marker_in(header: &BatchHeader, batch: &[u8]) -> Option<Marker> {
+pub(crate) fn marker_in(header: &BatchHeader, batch: &[u8]) -> Option<Marker> {
     let (view, _) = BatchView::parse(batch).ok()?;
     let record = view.records(CONTROL_BYTES_MAX).ok()?.next()?.ok()?;
     let control = ControlRecord::decode(record.key.as_ref(), record.value.as_ref()).ok()?;

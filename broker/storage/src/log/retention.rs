@@ -6,54 +6,58 @@
 
 use super::Log;
 use crate::error::StorageError;
-use crate::names::{SegmentFile, Stage};
+use crate::names::{Kind, SegmentFile, Stage};
 use crate::segment::Segment;
 use mainstem_platform::Now;
 use mainstem_protocol::ids::Offset;
 use std::path::PathBuf;
 
 impl Log {
-    /// Drops segments that are too old, too much or before the log's start. The answer names the
-    /// files to remove.
+    /// Drops segments that lie before the log's start, are too much or too old, in this order. The
+    /// answer names the files to remove. Does nothing while a compaction is under way.
     pub fn apply_retention(&mut self, now: Now) -> Result<Vec<PathBuf>, StorageError> {
-        let by_policy =
-            if self.config.cleanup_policy.delete { self.expired_segments(now) } else { 0 };
-        let by_start = self.segments[1..].partition_point(|next| next.base <= self.log_start);
-        self.drop_segments(by_policy.max(by_start))
-    }
-
-    /// How many segments at the front the policy lets go.
-    fn expired_segments(&self, now: Now) -> usize {
-        let mut excess = match self.config.retention_bytes {
-            Some(limit) => self.size_bytes().saturating_sub(limit),
-            None => 0,
-        };
-        let mut count = 0;
-        for (place, segment) in self.segments.iter().enumerate() {
-            if segment.size == 0 || self.high_watermark < self.segment_end(place) {
-                break;
-            }
-            let newest_ms = segment.largest.map_or(now.wall_ms, |(time, _)| time);
-            let age_ms = now.wall_ms.saturating_sub(newest_ms);
-            let too_old = self.config.retention_ms.is_some_and(|limit| limit < age_ms);
-            // The last segment goes by age only: size is kept by dropping what is whole before it.
-            let is_active = place + 1 == self.segments.len();
-            let too_much = segment.size <= excess && !is_active;
-            if !too_old && !too_much {
-                break;
-            }
-            excess = excess.saturating_sub(segment.size);
-            count += 1;
+        if self.compaction.is_under_way {
+            return Ok(Vec::new());
         }
-        count
+        let log_start = self.log_start;
+        let mut count = self.segments[1..].partition_point(|next| next.base <= log_start);
+        if self.config.cleanup_policy.delete {
+            if let Some(limit) = self.config.retention_bytes {
+                let size: u64 = self.segments[count..].iter().map(|segment| segment.size).sum();
+                let mut excess = size.saturating_sub(limit);
+                count += self.deletable(count, |segment| {
+                    let goes = segment.size <= excess && 0 < excess;
+                    excess = excess.saturating_sub(segment.size);
+                    goes
+                });
+            }
+            if let Some(limit_ms) = self.config.retention_ms {
+                count += self.deletable(count, |segment| {
+                    limit_ms < now.wall_ms.saturating_sub(segment.newest_ms())
+                });
+            }
+        }
+        self.drop_segments(count, now)
     }
 
-    fn drop_segments(&mut self, count: usize) -> Result<Vec<PathBuf>, StorageError> {
+    /// How many segments from `place` on are acknowledged as a whole and fulfil `goes`. The active one
+    /// may be among them unless it is empty: then it is rolled first.
+    fn deletable(&self, place: usize, mut goes: impl FnMut(&Segment) -> bool) -> usize {
+        let segments = self.segments[place..].iter().enumerate();
+        let deletable = segments.take_while(|(after, segment)| {
+            let is_active = place + after + 1 == self.segments.len();
+            let is_acknowledged = self.segment_end(place + after) <= self.high_watermark;
+            is_acknowledged && goes(segment) && !(is_active && segment.size == 0)
+        });
+        deletable.count()
+    }
+
+    fn drop_segments(&mut self, count: usize, now: Now) -> Result<Vec<PathBuf>, StorageError> {
         if count == 0 {
             return Ok(Vec::new());
         }
         if count == self.segments.len() {
-            self.roll().map_err(StorageError::disk("roll", &self.dir))?;
+            self.roll(now.wall_ms).map_err(StorageError::disk("roll", &self.dir))?;
         }
         let dropped: Vec<Segment> = self.segments.drain(..count).collect();
         self.log_start = self.log_start.max(self.segments[0].base);
@@ -61,15 +65,22 @@ impl Log {
         self.forget_epochs()?;
         let mut paths = Vec::new();
         for segment in dropped {
-            paths.extend(self.mark_deleted(segment.base)?);
+            paths.extend(self.mark_deleted(segment.base, true)?);
         }
         Ok(paths)
     }
 
-    /// Renames a segment's files out of the log.
-    pub(super) fn mark_deleted(&mut self, base: Offset) -> Result<Vec<PathBuf>, StorageError> {
+    /// Renames a segment's files out of the log, and the snapshot at its base if that is to go too.
+    pub(super) fn mark_deleted(
+        &mut self,
+        base: Offset,
+        with_snapshot: bool,
+    ) -> Result<Vec<PathBuf>, StorageError> {
         let mut paths = Vec::new();
         for (kind, path) in Segment::paths(base, &self.dir) {
+            if kind == Kind::Snapshot && !with_snapshot {
+                continue;
+            }
             let failed = || StorageError::disk("rename", &path);
             if self.disk.exists(&path).map_err(failed())? {
                 let to = SegmentFile { base, kind, stage: Stage::Deleted }.path(&self.dir);

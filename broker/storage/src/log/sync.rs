@@ -152,14 +152,11 @@ impl Log {
         Ok(())
     }
 
-    /// Brings the recovery point up to what is synced, here and now.
-    pub(super) fn make_checkpoint_durable(&mut self) -> Result<(), StorageError> {
+    /// Brings the recovery point up to what is synced, and lets it join the next sync in any case.
+    pub(super) fn demand_checkpoint(&mut self) -> Result<(), StorageError> {
         self.write_checkpoint()?;
-        if let Some(file) = self.checkpoint.unsynced_file() {
-            file.sync_data().map_err(StorageError::disk("sync the checkpoint of", &self.dir))?;
-            self.checkpoint.synced();
-            self.sync.checkpoint = None;
-        }
+        self.checkpoint.demand_sync();
+        self.sync.checkpoint = Some(self.sync.next_ticket);
         Ok(())
     }
 

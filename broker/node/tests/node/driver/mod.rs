@@ -285,6 +285,10 @@ impl World {
                     self.inbox[shard].push_back(Event::Synced { token, result });
                 }
             }
+            Effect::Compact { token, mut task } => {
+                let result = task.step(&*self.disk);
+                self.inbox[shard].push_back(Event::Compacted { token, task, result });
+            }
             Effect::Remove { paths } => {
                 for path in paths {
                     // The path may be a file or a folder.

@@ -289,7 +289,13 @@ impl Script {
         if answer.error_code == ErrorCode::NONE {
             self.say(&format!("base={}", answer.base_offset));
         } else {
-            self.say(answer.error_code.name());
+            let refused: Vec<_> =
+                answer.record_errors.iter().map(|error| error.batch_index.to_string()).collect();
+            let named = match refused.is_empty() {
+                true => String::new(),
+                false => format!(" records={}", refused.join(",")),
+            };
+            self.say(&format!("{}{named}", answer.error_code.name()));
         }
     }
 

@@ -66,7 +66,7 @@ fn what_breaks_a_rule_is_refused() {
         ("UnsupportedFormat", with(16, 3)),
         ("InvalidRecord", BytesMut::from(&two[..])),
         ("MessageTooLarge", Batch::default().build(1_000_000, &[(None, Some(&long))])),
-        ("InvalidTimestamp", late),
+        ("RejectedRecords", late),
         ("InvalidRecord", control.finish_mut().unwrap()),
         ("InvalidRecord", Batch { epoch: 0, ..Batch::of(1, -1) }.build(0, &[(None, None)])),
         ("InvalidRecord", Batch { epoch: -1, ..Batch::of(1, 0) }.build(0, &[(None, None)])),
@@ -82,7 +82,7 @@ fn compacted_topics_want_keys() {
     let cleanup_policy = CleanupPolicy { delete: false, compact: true };
     let mut bench = Bench::new(LogConfig { cleanup_policy, ..LogConfig::default() });
     let without = Batch::default().build(0, &[(Some("k"), None), (None, Some("v"))]);
-    assert_eq!(outcome(&mut bench, without), "InvalidRecord");
+    assert_eq!(outcome(&mut bench, without), "RejectedRecords");
     let with = Batch::default().build(0, &[(Some("k"), None)]);
     assert_eq!(outcome(&mut bench, with), "0..0");
 }

@@ -9,7 +9,7 @@ fn compacting() -> LogConfig {
     LogConfig {
         cleanup_policy: CleanupPolicy { delete: false, compact: true },
         segment_bytes: 300,
-        min_cleanable_dirty_percent: 1,
+        min_cleanable_dirty_ratio: 0.01,
         delete_retention_ms: 1000,
         ..small()
     }
@@ -17,7 +17,7 @@ fn compacting() -> LogConfig {
 
 fn clean(bench: &mut Bench) -> String {
     bench.commit();
-    bench.log.compact(bench.now).unwrap();
+    bench.compact().unwrap();
     bench.records(Bound::HighWatermark)
 }
 
@@ -62,13 +62,18 @@ fn neighbours_become_one_segment() {
     for round in 0..40 {
         bench.put_key("k", Some(&round.to_string()));
     }
-    let before = bench.log.segment_count();
-    assert!(before > 8);
+    assert!(bench.log.segment_count() > 8);
+    // A head is left of each segment: only what is known to fit is joined.
     clean(&mut bench);
-    assert!(bench.log.segment_count() <= 3, "{}", bench.log.segment_count());
+    assert!(bench.log.segments[1].size <= 70, "{}", bench.log.segments[1].size);
+    for round in 40..48 {
+        bench.put_key("k", Some(&round.to_string()));
+    }
+    clean(&mut bench);
+    assert!(bench.log.segment_count() <= 4, "{}", bench.log.segment_count());
     let files = bench.disk.contents().len();
     bench.reopen(Shutdown::Unclean);
-    assert!(bench.records(Bound::LogEnd).ends_with("39=39"));
+    assert!(bench.records(Bound::LogEnd).ends_with("47=47"));
     assert!(bench.disk.contents().len() <= files);
 }
 
@@ -118,8 +123,17 @@ fn transactions_are_cleaned_when_they_have_ended() {
         bench.put_key("z", Some("fill the segment up"));
     }
     let later = clean(&mut bench);
-    assert!(later.starts_with("0=before 5=t "), "only needed markers are left: {later}");
-    assert!(later.contains("marker"), "that of the record at 5: {later}");
+    assert!(later.starts_with("0=before 3=marker 4=marker 5=t "), "2 was superseded: {later}");
+    for now in [1_006_000, 1_008_000] {
+        bench.now = at(now);
+        for _ in 0..8 {
+            bench.put_key("z", Some("fill the segment up"));
+        }
+        clean(&mut bench);
+    }
+    let last = bench.records(Bound::LogEnd);
+    assert!(last.starts_with("0=before 3=marker 5=t "), "{last}");
+    assert!(last[20..].contains("marker"), "that of the record at 5: {last}");
 }
 
 /// The latest value of every key, as a reader builds it.
@@ -158,13 +172,86 @@ fn a_crash_at_any_moment_changes_no_value() {
             if random.one_in(2) {
                 // The disk fails somewhere in the middle of the work.
                 bench.disk.fail_sync_after(random.below(8));
-                let _ = bench.log.compact(bench.now);
+                let _ = bench.compact();
                 bench.disk.crash(random.next_u64());
                 bench.reopen(Shutdown::Unclean);
             } else {
-                bench.log.compact(bench.now).unwrap();
+                bench.compact().unwrap();
             }
             assert_eq!(table(&bench), before, "seed {seed}");
         }
     }
+}
+
+#[test]
+fn a_log_is_compacted_when_it_is_worth_it() {
+    let mut bench = Bench::new(LogConfig { min_cleanable_dirty_ratio: 0.6, ..compacting() });
+    let fill = |bench: &mut Bench, count: u32| {
+        for number in 0..count {
+            let key = format!("key {number}");
+            bench.put_key(&key, Some("some value that is long enough"));
+        }
+        bench.commit();
+    };
+    fill(&mut bench, 12);
+    assert!(bench.compact().unwrap(), "all of it is dirty");
+    let first = bench.log.first_dirty();
+    assert!(offset(0) < first);
+    fill(&mut bench, 6);
+    assert!(!bench.compact().unwrap(), "less than 60 per cent of it are dirty");
+    // A start knows from the checkpoint what is clean.
+    bench.log.close().unwrap();
+    bench.reopen(Shutdown::Clean);
+    assert_eq!(bench.log.first_dirty(), first);
+    assert!(!bench.compact().unwrap());
+    bench.config.max_compaction_lag_ms = 50;
+    bench.log.set_config(bench.config.clone());
+    assert!(!bench.compact().unwrap());
+    bench.now = at(1_000_051);
+    let need = bench.log.compaction_need(bench.now).unwrap().unwrap();
+    assert!(need.is_overdue && need.dirty_ratio < 0.6);
+    assert!(bench.compact().unwrap());
+    assert!(first < bench.log.first_dirty());
+}
+
+#[test]
+fn young_records_and_open_transactions_hold_compaction_back() {
+    let mut bench = Bench::new(LogConfig { min_compaction_lag_ms: 1000, ..compacting() });
+    for _ in 0..12 {
+        bench.put_key("k", Some("a value"));
+    }
+    bench.commit();
+    assert!(bench.log.compaction_need(at(1_000_999)).unwrap().is_none());
+    assert!(bench.log.compaction_need(at(1_001_000)).unwrap().is_some());
+    let mut bench = Bench::new(compacting());
+    let batch = Batch::transactional(1, 0);
+    bench.append(batch.build(1_000_000, &[(Some("a"), Some("t"))])).unwrap();
+    for _ in 0..12 {
+        bench.put_key("k", Some("a value"));
+    }
+    bench.commit();
+    assert!(bench.log.compaction_need(bench.now).unwrap().is_none());
+    bench.mark(1, true);
+    bench.commit();
+    assert!(bench.log.compaction_need(bench.now).unwrap().is_some());
+}
+
+#[test]
+fn a_damaged_segment_ends_compaction_and_nothing_else() {
+    let mut bench = Bench::new(compacting());
+    for number in 0..12 {
+        bench.put_key("k", Some(&number.to_string()));
+    }
+    bench.commit();
+    let before = bench.records(Bound::LogEnd);
+    let path = Path::new(DIR).join("00000000000000000000.log");
+    bench.disk.flip(&path, 64, 1).unwrap();
+    let error = bench.compact().unwrap_err();
+    assert!(matches!(error, crate::StorageError::Corrupt { .. }), "{error}");
+    assert!(bench.log.compaction_need(bench.now).unwrap().is_none(), "it is not tried again");
+    bench.disk.flip(&path, 64, 1).unwrap();
+    assert_eq!(bench.records(Bound::LogEnd), before);
+    assert!(
+        !bench.disk.contents().iter().any(|(path, _)| path.to_string_lossy().contains(".cleaned"))
+    );
 }

@@ -1,6 +1,7 @@
 //! Retention by time and size, deletion on request.
 
 use super::*;
+use crate::config::CleanupPolicy;
 use mainstem_platform::Disk as _;
 
 /// Six segments of two records each, one second apart.
@@ -57,7 +58,7 @@ fn nothing_goes_before_it_is_acknowledged() {
     }
     assert_eq!(retain(&mut bench, 1_000_000), (0, 0));
     bench.acknowledge();
-    assert_eq!(retain(&mut bench, 1_000_000).0, 4);
+    assert_eq!(retain(&mut bench, 1_000_000).0, 6, "and then all of it");
 }
 
 #[test]
@@ -80,13 +81,73 @@ fn records_are_deleted_on_request() {
 }
 
 #[test]
-fn old_segments_are_rolled_by_age() {
-    let mut bench = Bench::new(LogConfig { segment_ms: 1000, ..LogConfig::default() });
-    bench.put(&["a"]);
-    bench.now = at(1_001_000);
-    bench.put(&["b"]);
-    assert_eq!(bench.log.segment_count(), 1);
-    bench.now = at(1_001_001);
-    bench.put(&["c"]);
-    assert_eq!(bench.log.segment_count(), 2);
+fn size_takes_the_active_segment_too() {
+    let mut bench = prepared(&LogConfig { retention_bytes: Some(100), ..small() });
+    // 138 bytes of the active segment are more than 38 bytes of excess.
+    assert_eq!(retain(&mut bench, 1_012_000).0, 10);
+    bench.config.retention_bytes = Some(0);
+    bench.log.set_config(bench.config.clone());
+    assert_eq!(retain(&mut bench, 1_012_000).0, 12);
+    assert_eq!(bench.log.size_bytes(), 0);
+    assert_eq!(retain(&mut bench, 9_012_000), (12, 0), "an empty segment stays");
+}
+
+#[test]
+fn records_without_timestamps_go_by_the_time_of_the_append() {
+    let config = LogConfig { retention_ms: Some(5000), segment_bytes: 150, ..small() };
+    let mut bench = Bench::new(config);
+    for number in 0..6 {
+        bench.now = at(1_000_000 + number * 1000);
+        bench.append(Batch::default().build(-1, &[(None, Some("x"))])).unwrap();
+    }
+    bench.commit();
+    assert_eq!(retain(&mut bench, 1_006_000).0, 0);
+    assert_eq!(retain(&mut bench, 1_006_001).0, 2);
+}
+
+#[test]
+fn deletion_and_compaction_go_together() {
+    let cleanup_policy = CleanupPolicy { delete: true, compact: true };
+    let mut bench = Bench::new(LogConfig {
+        cleanup_policy,
+        segment_bytes: 300,
+        retention_ms: Some(5000),
+        min_cleanable_dirty_ratio: 0.01,
+        ..small()
+    });
+    for number in 0..12 {
+        bench.now = at(1_000_000 + number * 1000);
+        bench.put_key(&format!("key {}", number % 5), Some(&number.to_string()));
+    }
+    bench.commit();
+    bench.log.compaction_need(bench.now).unwrap().unwrap();
+    bench.compact().unwrap();
+    assert_eq!(bench.records(Bound::LogEnd), "3=3 4=4 5=5 6=6 7=7 8=8 9=9 10=10 11=11");
+    let task = bench.put_key("key 9", Some("x"));
+    assert_eq!(task.base_offset, offset(12));
+    assert!(retain(&mut bench, 1_013_500).0 > 5, "what is too old goes as well");
+}
+
+#[test]
+fn nothing_is_deleted_under_a_compaction() {
+    let cleanup_policy = CleanupPolicy { delete: true, compact: true };
+    let mut bench = Bench::new(LogConfig {
+        cleanup_policy,
+        segment_bytes: 150,
+        retention_ms: Some(5000),
+        min_cleanable_dirty_ratio: 0.01,
+        ..small()
+    });
+    for _ in 0..12 {
+        bench.put_key("k", Some("v"));
+    }
+    bench.commit();
+    assert!(bench.begin_compaction().unwrap().is_none(), "the recovery point is not durable");
+    bench.commit();
+    let task = bench.begin_compaction().unwrap();
+    assert_eq!(retain(&mut bench, 9_000_000), (0, 0));
+    let error = crate::StorageError::disk("test", DIR)(std::io::ErrorKind::StorageFull.into());
+    drop(task);
+    bench.log.give_up_compaction(&error);
+    assert_eq!(retain(&mut bench, 9_000_000).0, 12);
 }

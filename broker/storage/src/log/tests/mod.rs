@@ -7,9 +7,13 @@ mod damage;
 mod deleting;
 mod durability;
 mod interleavings;
+mod lives;
 mod reading;
+mod rolling;
+mod validating;
 
 use super::Log;
+use crate::compaction::CompactionTask;
 use crate::config::LogConfig;
 use crate::error::AppendError;
 use crate::slice::*;
@@ -102,6 +106,46 @@ impl Bench {
         let (log, recovery) = open(&self.disk, &self.config, shutdown, self.now).unwrap();
         self.log = log;
         recovery
+    }
+
+    /// Compacts what is to be compacted, as an owner does it; false when there is nothing.
+    pub(super) fn compact(&mut self) -> Result<bool, crate::StorageError> {
+        if self.log.compaction_need(self.now)?.is_none() {
+            return Ok(false);
+        }
+        let mut begun = self.begin_compaction()?;
+        if begun.is_none() {
+            // It asked for its recovery point.
+            let task = self.log.unsynced().expect("the checkpoint is to be synced");
+            self.finish_sync(&task)?;
+            begun = self.begin_compaction()?;
+        }
+        let mut task = begun.expect("the recovery point is durable");
+        loop {
+            let went_on = task.step(&self.disk).and_then(|()| self.log.continue_compaction(task));
+            match went_on {
+                Ok(Compaction { task: going_on, removed }) => {
+                    removed.iter().for_each(|path| self.disk.remove_file(path).unwrap());
+                    let Some(going_on) = going_on else { return Ok(true) };
+                    task = going_on;
+                }
+                Err(error) => {
+                    self.log.give_up_compaction(&error);
+                    return Err(error);
+                }
+            }
+        }
+    }
+
+    pub(super) fn begin_compaction(
+        &mut self,
+    ) -> Result<Option<CompactionTask>, crate::StorageError> {
+        self.log.begin_compaction(self.now, 1 << 20, 1)
+    }
+
+    fn finish_sync(&mut self, task: &SyncTask) -> Result<(), crate::StorageError> {
+        task.run(&self.disk).map_err(crate::StorageError::disk("sync", DIR))?;
+        self.log.synced(task.receipt)
     }
 
     /// All records that a bound lets see, as `offset=value`.
