@@ -9,6 +9,9 @@ Usage: confluent_roundtrip.py BOOTSTRAP [RECORDS]
    read_committed sees the first only, one with read_uncommitted sees all.
 4. A consume-transform-produce loop commits its offsets within the transactions, is fenced by a
    second producer with the same transactional id, and its result is exact.
+5. A group of the consumer protocol (KIP-848) shares the partitions, reads every record once, takes
+   over from a member that leaves, and follows a pattern; a classic group becomes one while it runs,
+   member by member, and a classic one again.
 
 Exits with a message and a status that is not zero when anything differs.
 """
@@ -64,6 +67,31 @@ def poll(consumer):
             return None
         raise KafkaException(message.error())
     return message
+
+
+def consumer_protocol(bootstrap, group, **settings):
+    return Consumer(
+        {
+            "bootstrap.servers": bootstrap,
+            "group.id": group,
+            "group.protocol": "consumer",
+            "auto.offset.reset": "earliest",
+            "enable.auto.commit": False,
+            **settings,
+        }
+    )
+
+
+def settle(members, shares):
+    """Polls all members until they have so many partitions each; what comes early comes again."""
+    deadline = time.monotonic() + PATIENCE_S
+    while sorted(len(member.assignment()) for member in members) != shares:
+        held = [len(member.assignment()) for member in members]
+        check(time.monotonic() < deadline, f"the group has {held}, not {shares} in time")
+        for member in members:
+            early = member.poll(0.1)
+            if early is not None and early.error() is None:
+                member.seek(TopicPartition(early.topic(), early.partition(), early.offset()))
 
 
 def read(consumers, count):
@@ -263,6 +291,49 @@ def exactly_once(bootstrap, admin, source, count):
     check(fenced is not None, "the loop was too short to be fenced")
 
 
+def new_protocol(bootstrap, topic, count):
+    group = f"confluent-848-{RUN}"
+    members = [consumer_protocol(bootstrap, group) for _ in range(2)]
+    for member in members:
+        member.subscribe([topic])
+    settle(members, [2, 2])
+    values = [message.value() for message in read(members, count)]
+    check(len(set(values)) == count, f"{len(set(values))} of {count} values")
+    for member in members:
+        member.commit(asynchronous=False)
+    members.pop().close()
+    settle(members, [PARTITIONS])
+    partitions = [TopicPartition(topic, partition) for partition in range(PARTITIONS)]
+    committed = sum(position.offset for position in members[0].committed(partitions, PATIENCE_S))
+    check(committed == count, f"committed offsets add up to {committed}")
+    members.pop().close()
+
+    follower = consumer_protocol(bootstrap, f"confluent-848-pattern-{RUN}")
+    follower.subscribe([f"^confluent-plain-{RUN}"])
+    settle([follower], [PARTITIONS])
+    follower.close()
+
+
+def migration(bootstrap, topic):
+    """Classic, both, new, both, classic: the partitions are shared all the way."""
+    group = f"confluent-migration-{RUN}"
+    strategy = {"partition.assignment.strategy": "cooperative-sticky"}
+    classic = consumer(bootstrap, group, **strategy)
+    classic.subscribe([topic])
+    settle([classic], [PARTITIONS])
+    new = consumer_protocol(bootstrap, group)
+    new.subscribe([topic])
+    settle([classic, new], [2, 2])
+    classic.close()
+    settle([new], [PARTITIONS])
+    again = consumer(bootstrap, group, **strategy)
+    again.subscribe([topic])
+    settle([new, again], [2, 2])
+    new.close()
+    settle([again], [PARTITIONS])
+    again.close()
+
+
 def main():
     if len(sys.argv) not in (2, 3):
         fail("usage: confluent_roundtrip.py BOOTSTRAP [RECORDS]")
@@ -276,6 +347,10 @@ def main():
     print(f"transactions: {time.monotonic() - started:.1f} s")
     exactly_once(bootstrap, admin, source, count)
     print(f"exactly once: {time.monotonic() - started:.1f} s")
+    new_protocol(bootstrap, source, count)
+    print(f"consumer protocol: {time.monotonic() - started:.1f} s")
+    migration(bootstrap, source)
+    print(f"migration: {time.monotonic() - started:.1f} s")
     for topic, future in admin.delete_topics(
         [name for name in admin.list_topics(timeout=PATIENCE_S).topics if name.endswith(RUN)]
     ).items():

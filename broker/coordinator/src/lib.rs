@@ -13,7 +13,9 @@
 //!
 //! - A machine never trusts what is not in its log. A change leaves as `Append { token, .. }`; the
 //!   owner appends the records as one batch and calls `handle_appended(token, Ok(base_offset))`
-//!   once they are **past the high watermark**. Only then the change is applied and answered.
+//!   once they are **past the high watermark**. Only then the change is answered, and
+//!   applied; changes of consumer groups are applied when they are decided (`group::consumer` says
+//!   why).
 //! - Completions of one partition come in the order of its appends.
 //! - `Err(code)` of an append means either "surely not in the log" (the batch was refused) or
 //!   "nobody knows". In the second case the machine forgets the partition and asks for a `Reload`.

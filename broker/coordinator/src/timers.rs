@@ -25,6 +25,10 @@ impl<K: Ord + Clone> Timers<K> {
         self.by_key.insert(key, at);
     }
 
+    pub(crate) fn is_set(&self, key: &K) -> bool {
+        self.by_key.contains_key(key)
+    }
+
     /// Clears the timer if it is set.
     pub(crate) fn clear(&mut self, key: &K) {
         if let Some(at) = self.by_key.remove(key) {

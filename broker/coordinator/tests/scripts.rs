@@ -28,6 +28,13 @@ fn groups_behave_as_written() {
 }
 
 #[test]
+fn consumer_groups_behave_as_written() {
+    for path in scripts("consumer_group") {
+        script::check(&path, &mut script::group::World::new());
+    }
+}
+
+#[test]
 fn transactions_behave_as_written() {
     for path in scripts("transaction") {
         script::check(&path, &mut script::transaction::World::new());

@@ -6,6 +6,7 @@ mod compression;
 mod dice;
 mod differential;
 mod frames;
+mod group_records;
 mod meter;
 mod mutation;
 mod names;

@@ -58,8 +58,9 @@ impl GroupCoordinator {
         if let Err(code) = self.residency.check(self.partition_of(id)) {
             return refused(code);
         }
+        let is_consumer = self.consumer_groups.contains_key(id);
         let Some(group) = self.groups.get(id) else {
-            if self.offsets.group(id).is_some() {
+            if self.offsets.group(id).is_some() && !is_consumer {
                 let group_state = GroupState::Empty.name().to_owned();
                 return DescribedGroup { group_state, ..refused(ErrorCode::NONE) };
             }
@@ -70,7 +71,10 @@ impl GroupCoordinator {
             } else {
                 DescribedGroup {
                     error_code: ErrorCode::GROUP_ID_NOT_FOUND,
-                    error_message: Some(format!("Group {id} not found.")),
+                    error_message: Some(match is_consumer {
+                        true => format!("Group {id} speaks the consumer protocol."),
+                        false => format!("Group {id} not found."),
+                    }),
                     ..dead
                 }
             };
@@ -114,9 +118,10 @@ impl GroupCoordinator {
             let kind = group.protocol_type.as_deref().unwrap_or_default();
             groups.insert(id, listed(id, group.state, kind));
         }
+        groups.extend(self.consumer_groups.iter().map(|(id, group)| (&**id, group.listed())));
         let groups = groups.into_values().filter(|group| {
             wanted(&request.states_filter, &group.group_state)
-                && wanted(&request.types_filter, TYPE_CLASSIC)
+                && wanted(&request.types_filter, &group.group_type)
         });
         let response = ListGroupsResponse { groups: groups.collect(), ..Default::default() };
         self.reply(to, GroupResponse::ListGroups(response));
@@ -143,12 +148,15 @@ impl GroupCoordinator {
         }
         self.deletions.insert(to, deletion);
         for (partition, groups) in by_partition {
-            let changes = groups.iter().flat_map(|group| self.removal(group)).collect();
-            let then = Then::Deleted { to, groups };
-            if let Err((code, Then::Deleted { groups, .. })) =
-                self.append(partition, changes, None, then)
-            {
-                self.deleted(to, &groups, Err(code));
+            let mut changes: Vec<Change> = Vec::new();
+            for group in &groups {
+                changes.extend(self.removal(group));
+                changes.extend(self.consumer_removal(group));
+            }
+            let then = Then::Deleted { to, groups: groups.clone() };
+            match self.append(partition, changes, None, then) {
+                Ok(_) => self.consumer_groups.retain(|id, _| !groups.contains(id)),
+                Err((code, _)) => self.deleted(to, &groups, Err(code)),
             }
         }
     }
@@ -158,6 +166,10 @@ impl GroupCoordinator {
             return Err(ErrorCode::INVALID_GROUP_ID);
         }
         self.residency.check(self.partition_of(id))?;
+        if let Some(group) = self.consumer_groups.get(id) {
+            let is_empty = group.members.is_empty();
+            return if is_empty { Ok(()) } else { Err(ErrorCode::NON_EMPTY_GROUP) };
+        }
         match self.groups.get(id) {
             Some(group) if group.state != GroupState::Empty => Err(ErrorCode::NON_EMPTY_GROUP),
             Some(group) if !group.pending_members.is_empty() => Err(ErrorCode::NON_EMPTY_GROUP),

@@ -1,6 +1,7 @@
 //! What waits for the log, and what happens when the log has spoken.
 
 use super::change::Change;
+use super::consumer::ConsumerAppend;
 use super::coordinator::GroupCoordinator;
 use super::load::revive;
 use super::member::Waiting;
@@ -42,6 +43,7 @@ pub(super) enum Then {
     },
     Assigned(Assignment),
     Replaced(Replacement),
+    Consumer(ConsumerAppend),
     /// Groups of one partition were deleted for a request that may span several.
     Deleted {
         to: ReplyTo,
@@ -58,10 +60,27 @@ impl GroupCoordinator {
         token: AppendToken,
         result: Result<Offset, ErrorCode>,
     ) {
-        let Some(append) = self.appends.remove(&token) else { return };
+        let Some(mut append) = self.appends.remove(&token) else { return };
+        if let Then::Consumer(consumer) = &append.then
+            && self.consumer_appends.get(&consumer.group) == Some(&token)
+        {
+            self.consumer_appends.remove(&consumer.group);
+        }
         let base = match result.map_err(append_failure) {
             Ok(base) => Ok(base),
-            Err(AppendFailure::Refused(code)) => Err(code),
+            Err(AppendFailure::Refused(code)) => {
+                let is_taken_back = match &mut append.then {
+                    Then::Consumer(consumer) => self.take_back(now, consumer),
+                    // A consumer group that was to be deleted is gone from memory already.
+                    _ => !append.changes.iter().any(|c| matches!(c, Change::Consumer { .. })),
+                };
+                if !is_taken_back {
+                    let partition = append.partition;
+                    self.appends.insert(token, append);
+                    return self.reload(partition, code);
+                }
+                Err(code)
+            }
             Err(AppendFailure::Unknown(code)) => {
                 let partition = append.partition;
                 tracing::warn!(%partition, ?code, "an append ended in doubt; loading again");
@@ -122,6 +141,10 @@ impl GroupCoordinator {
                 }
             }
             Change::OffsetRemoved { group, partition } => self.offsets.remove(&group, &partition),
+            // Was applied when it was decided, or read.
+            Change::Consumer { .. } => {}
+            // The group has become a consumer group while this was under way.
+            Change::Group { group, .. } if self.consumer_groups.contains_key(&group) => {}
             Change::Group { group, snapshot } => match self.groups.get_mut(&group) {
                 Some(group) => group.durable = Some(snapshot),
                 // It was deleted while this was under way, and lives again by this record.
@@ -174,6 +197,7 @@ impl GroupCoordinator {
             }
             Then::Assigned(assignment) => self.assigned(now, assignment, result),
             Then::Replaced(replacement) => self.replaced(now, &replacement, result),
+            Then::Consumer(consumer) => self.answer_all(consumer, result),
             Then::Deleted { to, groups } => self.deleted(to, &groups, result),
         }
     }
@@ -200,7 +224,7 @@ impl GroupCoordinator {
                 then => self.finish(now, then, Err(code)),
             }
         }
-        let gone: Vec<Arc<str>> =
+        let mut gone: Vec<Arc<str>> =
             self.groups.keys().filter(|id| self.partition_of(id) == partition).cloned().collect();
         for id in &gone {
             let group = self.groups.remove(id).expect("the group was just listed");
@@ -213,6 +237,11 @@ impl GroupCoordinator {
                 }
             }
         }
+        let of_partition = |id: &&Arc<str>| self.partition_of(id) == partition;
+        gone.extend(self.consumer_groups.keys().filter(of_partition).cloned());
+        let gone: BTreeSet<Arc<str>> = gone.into_iter().collect();
+        self.consumer_groups.retain(|id, _| !gone.contains(id));
+        self.consumer_appends.retain(|id, _| !gone.contains(id));
         self.timers.retain(|timer| !timer.group().is_some_and(|group| gone.contains(group)));
         self.offsets.forget(partition);
         self.drop_appends_not_sent(partition);

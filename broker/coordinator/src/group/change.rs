@@ -1,8 +1,10 @@
 //! What the group coordinator writes: changes of offsets and of groups, before they are bytes.
 //!
 //! A change is applied when its record is past the high watermark, and at load from the record
-//! read. Both ways end in the same `OffsetTable` and the same durable snapshots.
+//! read. Both ways end in the same `OffsetTable` and the same durable snapshots. Only the changes of
+//! consumer groups are applied when they are decided; `consumer` says why.
 
+use super::consumer::ConsumerChange;
 use super::offsets::OffsetEntry;
 use crate::log::TopicPartition;
 use bytes::Bytes;
@@ -15,6 +17,7 @@ pub(super) enum Change {
     OffsetRemoved { group: Arc<str>, partition: TopicPartition },
     Group { group: Arc<str>, snapshot: GroupSnapshot },
     GroupRemoved { group: Arc<str> },
+    Consumer { group: Arc<str>, change: ConsumerChange },
 }
 
 /// A group as it is in the log: stable with these assignments, or empty.

@@ -7,6 +7,7 @@
 
 use super::append::Then;
 use super::change::Change;
+use super::consumer::Claim;
 use super::coordinator::GroupCoordinator;
 use super::offsets::OffsetEntry;
 use super::refuse::{commit_error, txn_commit_error};
@@ -15,7 +16,9 @@ use super::{GroupResponse, TopicDirectory};
 use crate::log::{ClientContext, ProducerIdAndEpoch, ReplyTo, TopicPartition};
 use mainstem_platform::Now;
 use mainstem_protocol::ErrorCode;
-use mainstem_protocol::ids::{LeaderEpoch, Offset, ProducerEpoch, ProducerId};
+use mainstem_protocol::ids::{
+    LeaderEpoch, Offset, PartitionIndex, ProducerEpoch, ProducerId, TopicId,
+};
 use mainstem_protocol::messages::offset_commit::{
     OffsetCommitRequestPartition, OffsetCommitResponsePartition, OffsetCommitResponseTopic,
 };
@@ -57,7 +60,16 @@ impl GroupCoordinator {
             instance_id: request.group_instance_id.as_deref(),
             is_transactional: false,
         };
-        if let Err(code) = self.check_committer(&committer, context.api_version) {
+        let mut named = request.topics.iter().flat_map(|topic| {
+            let id = match context.api_version {
+                TOPIC_IDS_FROM.. => Some(topic.topic_id),
+                _ => topics.topic_id(&topic.name),
+            };
+            let partitions = topic.partitions.iter().map(|p| PartitionIndex(p.partition_index));
+            partitions.filter_map(move |partition| Some((id?, partition)))
+        });
+        let checked = self.check_committer(&committer, context.api_version, &mut named);
+        if let Err(code) = checked {
             let response = commit_error(request, code);
             return self.reply(to, GroupResponse::OffsetCommit(response));
         }
@@ -124,7 +136,13 @@ impl GroupCoordinator {
             instance_id: request.group_instance_id.as_deref(),
             is_transactional: true,
         };
-        if let Err(code) = self.check_committer(&committer, context.api_version) {
+        let mut named = request.topics.iter().flat_map(|topic| {
+            let id = topics.topic_id(&topic.name);
+            let partitions = topic.partitions.iter().map(|p| PartitionIndex(p.partition_index));
+            partitions.filter_map(move |partition| Some((id?, partition)))
+        });
+        let checked = self.check_committer(&committer, context.api_version, &mut named);
+        if let Err(code) = checked {
             let response = txn_commit_error(request, code);
             return self.reply(to, GroupResponse::TxnOffsetCommit(response));
         }
@@ -225,7 +243,22 @@ impl GroupCoordinator {
         })
     }
 
-    fn check_committer(&self, who: &Committer<'_>, api_version: i16) -> Result<(), ErrorCode> {
+    fn check_committer(
+        &self,
+        who: &Committer<'_>,
+        api_version: i16,
+        partitions: &mut dyn Iterator<Item = (TopicId, PartitionIndex)>,
+    ) -> Result<(), ErrorCode> {
+        if let Some(group) = self.consumer_groups.get(who.group_id) {
+            let claim = Claim {
+                member_id: who.member_id,
+                instance_id: who.instance_id,
+                epoch: who.generation,
+                is_transactional: who.is_transactional,
+                api_version,
+            };
+            return group.check_commit(&claim, partitions);
+        }
         let Some(group) = self.groups.get(who.group_id) else {
             // Without members there is nothing to fence: a group of offsets only.
             return if who.generation < 0 {

@@ -1,5 +1,6 @@
 //! The limits and times of group coordination, with Kafka's names and defaults.
 
+use super::consumer::ConsumerGroupConfig;
 use std::time::Duration;
 
 /// Settings of a [`super::GroupCoordinator`].
@@ -27,6 +28,8 @@ pub struct GroupConfig {
     pub new_member_join_timeout: Duration,
     /// Appends in flight; beyond it writes are refused with `COORDINATOR_NOT_AVAILABLE`.
     pub appends_in_flight_max: usize,
+    /// Groups of the consumer protocol.
+    pub consumer: ConsumerGroupConfig,
 }
 
 impl Default for GroupConfig {
@@ -43,6 +46,7 @@ impl Default for GroupConfig {
             offsets_retention_check_interval: Duration::from_secs(600),
             new_member_join_timeout: Duration::from_secs(300),
             appends_in_flight_max: 10_000,
+            consumer: ConsumerGroupConfig::default(),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use super::append::{PendingAppend, Then};
 use super::change::Change;
+use super::consumer::{ConsumerGroup, ConsumerGroupOverrides};
 use super::expiry::arm_retention;
 use super::join::JoinAttempt;
 use super::member::MemberId;
@@ -29,6 +30,12 @@ pub(super) enum GroupTimer {
     Join(Arc<str>),
     /// Members have not fetched their assignment.
     Sync(Arc<str>),
+    /// A member of a consumer group has not given up its partitions.
+    Revocation(Arc<str>, MemberId),
+    /// A classic member of a consumer group has not joined again.
+    Rejoin(Arc<str>, MemberId),
+    /// A classic member of a consumer group has not fetched its assignment.
+    Resync(Arc<str>, MemberId),
     /// Look for offsets that nobody has needed for long.
     Retention,
 }
@@ -37,6 +44,8 @@ impl GroupTimer {
     pub(super) fn group(&self) -> Option<&Arc<str>> {
         match self {
             Self::Session(group, _) | Self::PendingMember(group, _) => Some(group),
+            Self::Revocation(group, _) | Self::Rejoin(group, _) => Some(group),
+            Self::Resync(group, _) => Some(group),
             Self::Join(group) | Self::Sync(group) => Some(group),
             Self::Retention => None,
         }
@@ -49,7 +58,13 @@ pub struct GroupCoordinator {
     pub(super) config: GroupConfig,
     pub(super) random: SeededRandom,
     pub(super) residency: Residency,
+    /// Groups of the classic protocol.
     pub(super) groups: BTreeMap<Arc<str>, Group>,
+    /// Groups of the consumer protocol. No name is in both.
+    pub(super) consumer_groups: BTreeMap<Arc<str>, ConsumerGroup>,
+    /// The last decision on its way to the log, of each consumer group that has one.
+    pub(super) consumer_appends: BTreeMap<Arc<str>, AppendToken>,
+    pub(super) overrides: BTreeMap<Arc<str>, ConsumerGroupOverrides>,
     pub(super) offsets: OffsetTable,
     pub(super) timers: Timers<GroupTimer>,
     pub(super) appends: BTreeMap<AppendToken, PendingAppend>,
@@ -68,6 +83,9 @@ impl GroupCoordinator {
             random: SeededRandom::new(seed),
             residency: Residency::default(),
             groups: BTreeMap::new(),
+            consumer_groups: BTreeMap::new(),
+            consumer_appends: BTreeMap::new(),
+            overrides: BTreeMap::new(),
             offsets: OffsetTable::default(),
             timers: Timers::new(),
             appends: BTreeMap::new(),
@@ -80,6 +98,17 @@ impl GroupCoordinator {
     /// The partition of `__consumer_offsets` that holds a group.
     pub fn partition_of(&self, group_id: &str) -> PartitionIndex {
         partition_for(group_id, self.config.offsets_partitions)
+    }
+
+    /// Settings of one consumer group, in force from its next heartbeat on, within the ranges that
+    /// the broker allows. They are kept until they are set again, whether the group exists or not.
+    pub fn set_group_overrides(&mut self, group_id: &str, overrides: ConsumerGroupOverrides) {
+        let overrides = overrides.within(&self.config.consumer);
+        if overrides == ConsumerGroupOverrides::default() {
+            self.overrides.remove(group_id);
+        } else {
+            self.overrides.insert(Arc::from(group_id), overrides);
+        }
     }
 
     /// Takes a request; the answer leaves as [`GroupEffect::Reply`], now or later.
@@ -97,11 +126,17 @@ impl GroupCoordinator {
         }
         match request {
             GroupRequest::JoinGroup(request) => {
-                self.join(&JoinAttempt { now, context, request: &request, to });
+                self.join(&JoinAttempt { now, context, request: &request, to }, topics);
             }
-            GroupRequest::SyncGroup(request) => self.sync(now, context, &request, to),
+            GroupRequest::SyncGroup(request) => self.sync(now, context, topics, &request, to),
             GroupRequest::Heartbeat(request) => self.heartbeat(now, &request, to),
-            GroupRequest::LeaveGroup(request) => self.leave(now, context, &request, to),
+            GroupRequest::LeaveGroup(request) => self.leave(now, context, topics, &request, to),
+            GroupRequest::ConsumerGroupHeartbeat(request) => {
+                self.consumer_heartbeat(now, context, topics, &request, to);
+            }
+            GroupRequest::ConsumerGroupDescribe(request) => {
+                self.consumer_describe(topics, &request, to);
+            }
             GroupRequest::DescribeGroups(request) => self.describe(context, &request, to),
             GroupRequest::ListGroups(request) => self.list(&request, to),
             GroupRequest::DeleteGroups(request) => self.delete(request, to),
@@ -123,6 +158,7 @@ impl GroupCoordinator {
             GroupRequest::SyncGroup(request) => (&request.group_id, false),
             GroupRequest::Heartbeat(request) => (&request.group_id, false),
             GroupRequest::LeaveGroup(request) => (&request.group_id, false),
+            GroupRequest::ConsumerGroupHeartbeat(request) => (&request.group_id, false),
             // The empty name is a group for those who only keep offsets, since before there were
             // groups.
             GroupRequest::OffsetCommit(request) => (&request.group_id, true),
@@ -133,9 +169,13 @@ impl GroupCoordinator {
                 return if loading { Err(code) } else { Ok(()) };
             }
             GroupRequest::DescribeGroups(_)
+            | GroupRequest::ConsumerGroupDescribe(_)
             | GroupRequest::DeleteGroups(_)
             | GroupRequest::OffsetFetch(_) => return Ok(()),
         };
+        if group.is_empty() && matches!(request, GroupRequest::ConsumerGroupHeartbeat(_)) {
+            return Err(ErrorCode::INVALID_REQUEST);
+        }
         if group.is_empty() && !may_be_empty {
             return Err(ErrorCode::INVALID_GROUP_ID);
         }
@@ -143,8 +183,11 @@ impl GroupCoordinator {
     }
 
     /// The deadline has passed (or not: then nothing happens).
-    pub fn handle_timeout(&mut self, now: Now) {
+    pub fn handle_timeout(&mut self, now: Now, topics: &dyn TopicDirectory) {
         while let Some(timer) = self.timers.pop_due(now.instant) {
+            if self.consumer_time_is_up(now, topics, &timer) {
+                continue;
+            }
             match timer {
                 GroupTimer::Session(group, member) => self.session_expired(now, &group, &member),
                 GroupTimer::PendingMember(group, member) => {
@@ -153,6 +196,8 @@ impl GroupCoordinator {
                 GroupTimer::Join(group) => self.join_time_is_up(now, &group),
                 GroupTimer::Sync(group) => self.sync_time_is_up(now, &group),
                 GroupTimer::Retention => self.expire_offsets(now),
+                // The group is not a consumer group any more.
+                GroupTimer::Revocation(..) | GroupTimer::Rejoin(..) | GroupTimer::Resync(..) => {}
             }
         }
     }

@@ -58,6 +58,7 @@ impl GroupCoordinator {
         for (partition, changes) in removals {
             self.append_removals(partition, &changes);
         }
+        self.expire_consumer_groups();
         arm_retention(self, now);
     }
 
@@ -97,9 +98,13 @@ impl GroupCoordinator {
     ) -> Vec<TopicPartition> {
         let group = self.groups.get(id);
         let subscribed = group.and_then(subscribed_topics);
+        let consumer = self.consumer_groups.get(id);
         let is_over = |partition: &TopicPartition, entry: &OffsetEntry| {
             if let Some(expire_ms) = entry.expire_ms {
                 return expire_ms <= now_ms;
+            }
+            if consumer.is_some_and(|group| group.is_subscribed_to(&partition.topic)) {
+                return false;
             }
             let since_ms = match group {
                 None => entry.commit_ms,

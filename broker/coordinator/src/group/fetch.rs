@@ -68,8 +68,9 @@ impl GroupCoordinator {
         });
         let asked = OffsetFetchRequestGroup {
             group_id: request.group_id.clone(),
+            member_id: None,
+            member_epoch: -1,
             topics,
-            ..OffsetFetchRequestGroup::default()
         };
         let group = self.fetch_group(reader, &asked);
         let has_no_place = context.api_version < GROUP_ERROR_FROM && group.error_code.is_error();
@@ -113,6 +114,12 @@ impl GroupCoordinator {
         let mut response =
             OffsetFetchResponseGroup { group_id: group.to_owned(), ..Default::default() };
         if let Err(code) = self.residency.check(self.partition_of(group)) {
+            response.error_code = code;
+            return response;
+        }
+        if let Some(consumer) = self.consumer_groups.get(group)
+            && let Err(code) = consumer.check_fetch(asked.member_id.as_deref(), asked.member_epoch)
+        {
             response.error_code = code;
             return response;
         }

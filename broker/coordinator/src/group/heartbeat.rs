@@ -39,6 +39,9 @@ impl Group {
 
 impl GroupCoordinator {
     pub(super) fn heartbeat(&mut self, now: Now, request: &HeartbeatRequest, to: ReplyTo) {
+        if self.consumer_groups.contains_key(request.group_id.as_str()) {
+            return self.heartbeat_consumer_group(now, request, to);
+        }
         let code = self.check_heartbeat(now, request).err().unwrap_or(ErrorCode::NONE);
         let response = HeartbeatResponse { error_code: code, ..HeartbeatResponse::default() };
         self.reply(to, GroupResponse::Heartbeat(response));

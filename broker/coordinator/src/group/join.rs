@@ -5,11 +5,11 @@
 //! first gets an id and asks again with it, so that a client that gives up and asks anew does not
 //! leave a nameless member behind (KIP-394).
 
-use super::GroupResponse;
 use super::coordinator::{GroupCoordinator, GroupTimer};
 use super::member::{Member, MemberId, Protocol, Waiting};
 use super::refuse::join_error;
 use super::state::{Group, GroupState};
+use super::{GroupResponse, TopicDirectory};
 use crate::log::{ClientContext, ReplyTo};
 use bytes::Bytes;
 use mainstem_platform::Now;
@@ -61,7 +61,7 @@ pub(super) fn millis(timeout_ms: i32) -> Duration {
 }
 
 impl GroupCoordinator {
-    pub(super) fn join(&mut self, attempt: &JoinAttempt<'_>) {
+    pub(super) fn join(&mut self, attempt: &JoinAttempt<'_>, topics: &dyn TopicDirectory) {
         let request = attempt.request;
         let session = attempt.session_timeout();
         if session < self.config.session_timeout_min || self.config.session_timeout_max < session {
@@ -69,11 +69,19 @@ impl GroupCoordinator {
         }
         let is_unknown = request.member_id.is_empty();
         let group_id: Arc<str> = Arc::from(request.group_id.as_str());
+        if let Some(group) = self.consumer_groups.get(&group_id) {
+            if !group.members.is_empty() {
+                return self.join_consumer_group(attempt, topics);
+            }
+            if let Err(code) = self.give_way(&group_id) {
+                return self.refuse_join(attempt, code);
+            }
+        }
         if !self.groups.contains_key(&group_id) {
             if !is_unknown {
                 return self.refuse_join(attempt, ErrorCode::UNKNOWN_MEMBER_ID);
             }
-            if self.config.groups_max <= self.groups.len() {
+            if self.config.groups_max <= self.groups.len() + self.consumer_groups.len() {
                 return self.refuse_join(attempt, ErrorCode::COORDINATOR_NOT_AVAILABLE);
             }
             let group = Group::new(Arc::clone(&group_id), attempt.now.wall_ms);

@@ -1,9 +1,9 @@
 //! LeaveGroup: members say goodbye, one by one or in a batch (v3+), also on behalf of a static
 //! member that is known only by its instance id.
 
-use super::GroupResponse;
 use super::coordinator::GroupCoordinator;
 use super::member::MemberId;
+use super::{GroupResponse, TopicDirectory};
 use crate::log::{ClientContext, ReplyTo};
 use mainstem_platform::Now;
 use mainstem_protocol::ErrorCode;
@@ -16,10 +16,14 @@ impl GroupCoordinator {
         &mut self,
         now: Now,
         context: &ClientContext,
+        topics: &dyn TopicDirectory,
         request: &LeaveGroupRequest,
         to: ReplyTo,
     ) {
         let group_id: Arc<str> = Arc::from(request.group_id.as_str());
+        if self.consumer_groups.contains_key(&group_id) {
+            return self.leave_consumer_group(now, context, topics, request, to);
+        }
         let mut response = LeaveGroupResponse::default();
         let mut anybody = false;
         if context.api_version < 3 {

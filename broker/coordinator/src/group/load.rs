@@ -5,6 +5,7 @@
 //! members which are still there have time to be heard.
 
 use super::change::{Change, GroupSnapshot, MemberSnapshot};
+use super::consumer::{ConsumerChange, ConsumerGroup};
 use super::coordinator::GroupCoordinator;
 use super::join::millis;
 use super::member::{Member, MemberId, Protocol};
@@ -38,11 +39,14 @@ impl GroupCoordinator {
         };
         match &change {
             Change::Group { group, snapshot } => {
+                // A later record of the other kind: the group was converted.
+                self.consumer_groups.remove(group);
                 self.groups.insert(Arc::clone(group), revive(group, snapshot));
             }
             Change::GroupRemoved { group } => {
                 self.groups.remove(group);
             }
+            Change::Consumer { group, change } => self.load_consumer(group, change.clone()),
             Change::Offset { .. } | Change::OffsetRemoved { .. } => {}
         }
         self.apply(partition, offset, transaction, change);
@@ -61,7 +65,22 @@ impl GroupCoordinator {
         }
     }
 
+    fn load_consumer(&mut self, group_id: &Arc<str>, change: ConsumerChange) {
+        let group = self.consumer_groups.remove(group_id);
+        let mut group = group.unwrap_or_else(|| ConsumerGroup::new(Arc::clone(group_id)));
+        group.apply(change);
+        if !group.is_vacant() {
+            self.groups.remove(group_id);
+            self.consumer_groups.insert(Arc::clone(group_id), group);
+        }
+    }
+
     pub(super) fn revive_members(&mut self, now: Now, partition: PartitionIndex) {
+        let of_partition = |id: &&Arc<str>| self.partition_of(id) == partition;
+        let consumer: Vec<_> = self.consumer_groups.keys().filter(of_partition).cloned().collect();
+        for group in consumer {
+            self.arm_consumer_group(now, &group);
+        }
         let mut members: Vec<(Arc<str>, MemberId)> = Vec::new();
         for (id, group) in &self.groups {
             if self.partition_of(id) == partition {

@@ -1,4 +1,4 @@
-//! Consumer groups of the classic protocol, and the offsets that they commit.
+//! Consumer groups of the classic and of the consumer protocol, and the offsets that they commit.
 //!
 //! # Words
 //!
@@ -27,13 +27,17 @@
 //! in which layout; `append` finishes what waited for the log and `load` rebuilds from it; `expiry`
 //! forgets; `refuse` answers what cannot be served.
 //!
-//! Deliberately absent: groups of the consumer, share and streams protocols.
+//! `consumer` holds the groups of the consumer protocol (KIP-848), and says for itself how they live
+//! beside the classic ones.
+//!
+//! Deliberately absent: groups of the share and streams protocols.
 
 mod admin;
 mod append;
 mod change;
 mod commit;
 mod config;
+mod consumer;
 mod coordinator;
 mod expiry;
 mod fetch;
@@ -52,6 +56,7 @@ mod static_member;
 mod sync;
 
 pub use config::GroupConfig;
+pub use consumer::{ConsumerGroupConfig, ConsumerGroupOverrides, MigrationPolicy, ServerAssignor};
 pub use coordinator::GroupCoordinator;
 pub use request::{GroupEffect, GroupRequest, GroupResponse, TopicDirectory};
 

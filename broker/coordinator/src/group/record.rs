@@ -8,10 +8,12 @@
 //! | 2 | group | protocol type, generation, protocol, leader, time, members |
 //!
 //! A value starts with its own version (i16). We write offset values at v3, or at v1 when an old
-//! client chose a retention time, and group values at v3. Keys of other kinds (consumer, share and
-//! streams groups) may stand in logs of others; they are skipped.
+//! client chose a retention time, and group values at v3. Keys 3 to 8 and 16 are of consumer groups
+//! (`consumer::record`). Keys of other kinds (share and streams groups) may stand in logs of others;
+//! they are skipped.
 
 use super::change::{Change, GroupSnapshot, MemberSnapshot};
+use super::consumer;
 use super::offsets::OffsetEntry;
 use crate::log::{CoordinatorRecord, TopicPartition};
 use bytes::Bytes;
@@ -39,6 +41,7 @@ pub(super) fn encode(change: &Change) -> Result<CoordinatorRecord, EncodeError> 
         Change::OffsetRemoved { group, partition } => (offset_key(group, partition)?, None),
         Change::Group { group, snapshot } => (group_key(group)?, Some(group_value(snapshot)?)),
         Change::GroupRemoved { group } => (group_key(group)?, None),
+        Change::Consumer { group, change } => return consumer::encode(group, change),
     };
     Ok(CoordinatorRecord { key, value })
 }
@@ -60,6 +63,10 @@ pub(super) fn decode(
             None => Change::OffsetRemoved { group, partition },
         }));
     }
+    if consumer::is_consumer_key(version) {
+        let (group, change) = consumer::decode(key, value)?;
+        return Ok(Some(Change::Consumer { group, change }));
+    }
     if version != GROUP_KEY_VERSION {
         return Ok(None);
     }
@@ -71,13 +78,13 @@ pub(super) fn decode(
     }))
 }
 
-fn versioned<D: Data>(value: &Bytes) -> Result<D, DecodeError> {
+pub(super) fn versioned<D: Data>(value: &Bytes) -> Result<D, DecodeError> {
     let mut reader = Reader::new(value.clone());
     let version = reader.i16()?;
     D::decode(&mut reader, version)
 }
 
-fn with_version<D: Data>(data: &D, version: i16) -> Result<Bytes, EncodeError> {
+pub(super) fn with_version<D: Data>(data: &D, version: i16) -> Result<Bytes, EncodeError> {
     let mut writer = Writer::new();
     writer.i16(version);
     data.encode(&mut writer, version)?;

@@ -10,9 +10,9 @@ use mainstem_protocol::messages::txn_offset_commit::{
     TxnOffsetCommitResponsePartition, TxnOffsetCommitResponseTopic,
 };
 use mainstem_protocol::messages::{
-    HeartbeatResponse, JoinGroupResponse, LeaveGroupResponse, ListGroupsResponse,
-    OffsetCommitRequest, OffsetCommitResponse, SyncGroupResponse, TxnOffsetCommitRequest,
-    TxnOffsetCommitResponse,
+    ConsumerGroupHeartbeatResponse, HeartbeatResponse, JoinGroupResponse, LeaveGroupResponse,
+    ListGroupsResponse, OffsetCommitRequest, OffsetCommitResponse, SyncGroupResponse,
+    TxnOffsetCommitRequest, TxnOffsetCommitResponse,
 };
 
 /// The answer with `code` everywhere.
@@ -28,6 +28,12 @@ pub(super) fn refuse(request: &GroupRequest, api_version: i16, code: ErrorCode) 
             error_code: code,
             ..LeaveGroupResponse::default()
         }),
+        GroupRequest::ConsumerGroupHeartbeat(_) => {
+            GroupResponse::ConsumerGroupHeartbeat(ConsumerGroupHeartbeatResponse {
+                error_code: code,
+                ..ConsumerGroupHeartbeatResponse::default()
+            })
+        }
         GroupRequest::ListGroups(_) => GroupResponse::ListGroups(ListGroupsResponse {
             error_code: code,
             ..ListGroupsResponse::default()
@@ -39,6 +45,7 @@ pub(super) fn refuse(request: &GroupRequest, api_version: i16, code: ErrorCode) 
             GroupResponse::TxnOffsetCommit(txn_commit_error(request, code))
         }
         GroupRequest::DescribeGroups(_)
+        | GroupRequest::ConsumerGroupDescribe(_)
         | GroupRequest::DeleteGroups(_)
         | GroupRequest::OffsetFetch(_) => {
             unreachable!("requests about many groups are refused group by group")
@@ -54,6 +61,30 @@ pub(super) fn join_error(api_version: i16, member_id: &str, code: ErrorCode) -> 
         protocol_name: (api_version < 7).then(String::new),
         ..JoinGroupResponse::default()
     })
+}
+
+/// What was to be told about a consumer group, when the log does not have it.
+pub(super) fn failed_answer(
+    response: GroupResponse,
+    api_version: i16,
+    code: ErrorCode,
+) -> GroupResponse {
+    match response {
+        GroupResponse::JoinGroup(response) => join_error(api_version, &response.member_id, code),
+        GroupResponse::SyncGroup(_) => sync_error(code),
+        GroupResponse::Heartbeat(_) => GroupResponse::Heartbeat(HeartbeatResponse {
+            error_code: code,
+            ..HeartbeatResponse::default()
+        }),
+        GroupResponse::LeaveGroup(_) => GroupResponse::LeaveGroup(LeaveGroupResponse {
+            error_code: code,
+            ..LeaveGroupResponse::default()
+        }),
+        _ => GroupResponse::ConsumerGroupHeartbeat(ConsumerGroupHeartbeatResponse {
+            error_code: code,
+            ..ConsumerGroupHeartbeatResponse::default()
+        }),
+    }
 }
 
 pub(super) fn sync_error(code: ErrorCode) -> GroupResponse {

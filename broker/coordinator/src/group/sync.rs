@@ -3,13 +3,13 @@
 //! The assignment is written to the log before anybody sees it. A coordinator that takes over can
 //! then answer every member of the generation.
 
-use super::GroupResponse;
 use super::append::Then;
 use super::change::{Change, GroupSnapshot, MemberSnapshot};
 use super::coordinator::{GroupCoordinator, GroupTimer};
 use super::member::{Member, MemberId, Waiting};
 use super::refuse::sync_error;
 use super::state::{Group, GroupState};
+use super::{GroupResponse, TopicDirectory};
 use crate::log::{ClientContext, ReplyTo};
 use bytes::Bytes;
 use mainstem_platform::Now;
@@ -31,6 +31,7 @@ impl GroupCoordinator {
         &mut self,
         now: Now,
         context: &ClientContext,
+        topics: &dyn TopicDirectory,
         request: &SyncGroupRequest,
         to: ReplyTo,
     ) {
@@ -38,6 +39,9 @@ impl GroupCoordinator {
             return self.reply(to, sync_error(ErrorCode::INCONSISTENT_GROUP_PROTOCOL));
         }
         let group_id: Arc<str> = Arc::from(request.group_id.as_str());
+        if self.consumer_groups.contains_key(&group_id) {
+            return self.sync_consumer_group(now, context, topics, request, to);
+        }
         let Some(group) = self.groups.get_mut(&group_id) else {
             return self.reply(to, sync_error(ErrorCode::UNKNOWN_MEMBER_ID));
         };

@@ -40,6 +40,18 @@ impl TopicDirectory for Topics {
     fn topic_name(&self, _: TopicId) -> Option<&str> {
         None
     }
+
+    fn partition_count(&self, _: TopicId) -> Option<i32> {
+        Some(3)
+    }
+
+    fn for_each_topic(&self, visit: &mut dyn FnMut(&str)) {
+        visit("t");
+    }
+
+    fn version(&self) -> i64 {
+        1
+    }
 }
 
 struct World {
@@ -242,7 +254,7 @@ impl World {
         match self.random.below(20) {
             0 => {
                 self.now_ms += self.random.below(12_000);
-                self.machine.handle_timeout(self.now());
+                self.machine.handle_timeout(self.now(), &Topics);
             }
             1 => {
                 // A marker is reported after everything before it in the log.

@@ -16,13 +16,17 @@
 //! | `crash` | the state is gone, the log is read again |
 //! | `resign` | the partition moves away |
 //!
+//! What consumer groups need beside these is in `consumer`.
+//!
 //! The first word after a command names who asks. `$A` stands for the member id that A was given.
 
+use super::consumer;
 use super::group_drawing::{answer, draw};
 use super::{Command, Play, code};
 use bytes::Bytes;
 use mainstem_coordinator::group::{
-    GroupConfig, GroupCoordinator, GroupEffect, GroupRequest, GroupResponse, TopicDirectory,
+    ConsumerGroupConfig, GroupConfig, GroupCoordinator, GroupEffect, GroupRequest, GroupResponse,
+    MigrationPolicy, ServerAssignor, TopicDirectory,
 };
 use mainstem_coordinator::{AppendToken, ClientContext, CoordinatorRecord};
 use mainstem_platform::{Instant, Now};
@@ -44,6 +48,18 @@ impl TopicDirectory for Topics {
 
     fn topic_name(&self, id: TopicId) -> Option<&str> {
         ["t", "u", "v"].into_iter().find(|name| self.topic_id(name) == Some(id))
+    }
+
+    fn partition_count(&self, _: TopicId) -> Option<i32> {
+        Some(3)
+    }
+
+    fn for_each_topic(&self, visit: &mut dyn FnMut(&str)) {
+        ["t", "u", "v"].into_iter().for_each(visit);
+    }
+
+    fn version(&self) -> i64 {
+        1
     }
 }
 
@@ -72,6 +88,7 @@ pub(crate) struct World {
     /// Member id -> the name of the one who was given it.
     names: BTreeMap<String, String>,
     askers: Vec<String>,
+    topics: consumer::Catalog,
 }
 
 impl World {
@@ -80,6 +97,10 @@ impl World {
             offsets_partitions: 1,
             initial_rebalance_delay: Duration::ZERO,
             offset_metadata_bytes_max: 16,
+            consumer: ConsumerGroupConfig {
+                assignment_interval: Duration::ZERO,
+                ..ConsumerGroupConfig::default()
+            },
             ..GroupConfig::default()
         };
         let mut world = Self {
@@ -92,6 +113,7 @@ impl World {
             bases: BTreeMap::new(),
             names: BTreeMap::new(),
             askers: Vec::new(),
+            topics: consumer::Catalog::new(),
         };
         world.load();
         world
@@ -130,6 +152,17 @@ impl World {
             ms("check", self.config.offsets_retention_check_interval);
         self.config.group_size_max = command.number("size", self.config.group_size_max);
         self.config.groups_max = command.number("groups", self.config.groups_max);
+        let own = &mut self.config.consumer;
+        own.group_size_max = command.number("consumer-size", own.group_size_max);
+        own.assignment_interval = ms("interval", own.assignment_interval);
+        if let Some(name) = command.text("migration") {
+            let named = |policy: &MigrationPolicy| policy.name() == name;
+            own.migration_policy = MigrationPolicy::ALL.into_iter().find(named).expect("a policy");
+        }
+        if let Some(names) = command.text("assignors") {
+            let find = |name: &str| ServerAssignor::find(name).expect("an assignor");
+            own.assignors = names.split(',').map(find).collect();
+        }
         self.machine = GroupCoordinator::new(self.config.clone(), 1);
         self.load();
     }
@@ -143,7 +176,7 @@ impl World {
         };
         self.askers.push(command.word(0).to_owned());
         let to = self.askers.len() as u64 - 1;
-        self.machine.handle_request(self.now(), &context, &Topics, request, to);
+        self.machine.handle_request(self.now(), &context, &self.topics, request, to);
     }
 
     /// A member id by the name of its holder.
@@ -193,6 +226,12 @@ impl World {
                         self.names.retain(|_, holder| *holder != asker);
                         self.names.insert(response.member_id.clone(), asker.clone());
                     }
+                    if let GroupResponse::ConsumerGroupHeartbeat(response) = &response
+                        && let Some(id) = &response.member_id
+                        && *id != asker.to_lowercase()
+                    {
+                        self.names.insert(id.clone(), asker.clone());
+                    }
                     lines.push(self.name(&format!("{asker} <- {}", answer(&response))));
                 }
                 GroupEffect::Reload { .. } => {
@@ -236,7 +275,7 @@ impl World {
                 break;
             }
             self.now_ms = self.now_ms.max(at);
-            self.machine.handle_timeout(self.now());
+            self.machine.handle_timeout(self.now(), &self.topics);
             let drawn = self.drain();
             lines.extend(drawn.into_iter().map(|line| format!("[{}] {line}", self.now_ms)));
         }
@@ -249,6 +288,15 @@ impl Play for World {
     fn play(&mut self, command: &Command) -> Vec<String> {
         match command.name.as_str() {
             "config" => self.configure(command),
+            "topics" => self.topics.change(command),
+            "beat" => {
+                let id = match command.text("member") {
+                    Some(_) => self.member_of(command),
+                    None => command.word(0).to_lowercase(),
+                };
+                self.request(command, consumer::beat(command, id));
+            }
+            "describe-consumer" => self.request(command, consumer::describe(command)),
             "join" => self.request(command, self.join(command)),
             "sync" => self.request(command, self.sync(command)),
             "heartbeat" => self.request(command, self.heartbeat(command)),
@@ -314,7 +362,8 @@ impl World {
             let (name, metadata) = text.split_once(':').unwrap_or((text, ""));
             join_group::JoinGroupRequestProtocol {
                 name: name.to_owned(),
-                metadata: Bytes::from(metadata.to_owned()),
+                metadata: consumer::subscription(command)
+                    .unwrap_or_else(|| Bytes::from(metadata.to_owned())),
             }
         };
         GroupRequest::JoinGroup(JoinGroupRequest {
@@ -330,11 +379,17 @@ impl World {
     }
 
     fn sync(&self, command: &Command) -> GroupRequest {
-        let assignments = command.text("assign").unwrap_or_default();
-        let assignments = assignments.split(',').filter_map(|part| part.split_once(':'));
-        let assignment = |(member, text): (&str, &str)| sync_group::SyncGroupRequestAssignment {
-            member_id: self.member(member),
-            assignment: Bytes::from(text.to_owned()),
+        let assignments = match command.text("share") {
+            Some(text) => consumer::shares(text),
+            None => {
+                let parts = command.text("assign").unwrap_or_default().split(',');
+                let parts = parts.filter_map(|part| part.split_once(':'));
+                parts.map(|(id, text)| (id.to_owned(), Bytes::from(text.to_owned()))).collect()
+            }
+        };
+        let assignment = |(member, assignment): (String, Bytes)| {
+            let member_id = self.member(&member);
+            sync_group::SyncGroupRequestAssignment { member_id, assignment }
         };
         GroupRequest::SyncGroup(SyncGroupRequest {
             group_id: command.text("group").unwrap_or("g").to_owned(),
@@ -343,7 +398,7 @@ impl World {
             group_instance_id: command.text("instance").map(str::to_owned),
             protocol_type: command.text("type").map(str::to_owned),
             protocol_name: command.text("protocol").map(str::to_owned),
-            assignments: assignments.map(assignment).collect(),
+            assignments: assignments.into_iter().map(assignment).collect(),
         })
     }
 
@@ -453,8 +508,9 @@ fn fetch(command: &Command) -> GroupRequest {
         topics: (!all).then_some(old),
         groups: vec![offset_fetch::OffsetFetchRequestGroup {
             group_id,
+            member_id: command.text("member").map(str::to_owned),
+            member_epoch: command.number("epoch", -1),
             topics: (!all).then_some(new),
-            ..Default::default()
         }],
         require_stable: command.has("stable"),
     })
@@ -463,6 +519,7 @@ fn fetch(command: &Command) -> GroupRequest {
 fn newest(request: &GroupRequest) -> i16 {
     match request {
         GroupRequest::JoinGroup(_) => 9,
+        GroupRequest::ConsumerGroupHeartbeat(_) | GroupRequest::ConsumerGroupDescribe(_) => 1,
         GroupRequest::LeaveGroup(_) => 5,
         // From v5 on the chosen protocol has to be named.
         GroupRequest::SyncGroup(_) | GroupRequest::Heartbeat(_) => 4,

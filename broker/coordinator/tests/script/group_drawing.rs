@@ -1,5 +1,6 @@
 //! Records and answers of the group coordinator as people read them.
 
+use super::consumer;
 use super::group::Topics;
 use bytes::Bytes;
 use mainstem_coordinator::CoordinatorRecord;
@@ -37,6 +38,9 @@ pub(crate) fn draw(record: &CoordinatorRecord) -> String {
             members.join(" ")
         );
     }
+    if matches!(kind, 3..=8 | 16) {
+        return consumer::draw(kind, &mut key, record.value.as_ref());
+    }
     let key = OffsetCommitKey::decode(&mut key, kind).expect("an offset key");
     let place = format!("{} {}-{}", key.group, key.topic, key.partition);
     let Some(bytes) = &record.value else { return format!("forget offset {place}") };
@@ -46,7 +50,7 @@ pub(crate) fn draw(record: &CoordinatorRecord) -> String {
 }
 
 fn text(bytes: &Bytes) -> String {
-    String::from_utf8_lossy(bytes).into_owned()
+    consumer::blob(bytes)
 }
 
 /// An answer as people read it.
@@ -83,17 +87,16 @@ pub(crate) fn answer(response: &GroupResponse) -> String {
             let members: String = r.members.iter().map(member).collect();
             format!("leave {}{members}", r.error_code.name())
         }
+        GroupResponse::ConsumerGroupHeartbeat(r) => consumer::beat_answer(r),
+        GroupResponse::ConsumerGroupDescribe(r) => {
+            let groups: Vec<String> = r.groups.iter().map(consumer::described).collect();
+            groups.join(" || ")
+        }
         GroupResponse::DescribeGroups(r) => {
             let groups: Vec<String> = r.groups.iter().map(described).collect();
             groups.join(" | ")
         }
-        GroupResponse::ListGroups(r) => {
-            let group = |g: &list_groups::ListedGroup| {
-                format!(" {}({} {})", g.group_id, g.group_state, g.protocol_type)
-            };
-            let groups: String = r.groups.iter().map(group).collect();
-            format!("list {}{groups}", r.error_code.name())
-        }
+        GroupResponse::ListGroups(r) => listed(r),
         GroupResponse::DeleteGroups(r) => {
             let group = |g: &delete_groups::DeletableGroupResult| {
                 format!(" {}:{}", g.group_id, g.error_code.name())
@@ -120,6 +123,18 @@ pub(crate) fn answer(response: &GroupResponse) -> String {
         }
         GroupResponse::OffsetFetch(r) => fetched(r),
     }
+}
+
+fn listed(r: &ListGroupsResponse) -> String {
+    let group = |g: &list_groups::ListedGroup| {
+        let kind = match g.group_type.as_str() {
+            "classic" => String::new(),
+            other => format!(" type={other}"),
+        };
+        format!(" {}({} {}{kind})", g.group_id, g.group_state, g.protocol_type)
+    };
+    let groups: String = r.groups.iter().map(group).collect();
+    format!("list {}{groups}", r.error_code.name())
 }
 
 fn fetched(r: &OffsetFetchResponse) -> String {

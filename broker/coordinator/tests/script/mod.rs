@@ -1,5 +1,6 @@
 //! Reading scripts and comparing what happens with what is written.
 
+mod consumer;
 pub(crate) mod group;
 mod group_drawing;
 pub(crate) mod transaction;

@@ -16,6 +16,16 @@ const BOOLEAN: Kind = Kind::Boolean;
 /// Durations stay far below what a clock's arithmetic can hold.
 const DURATION: Kind = Kind::LongWithin { min: 0, max: i32::MAX as i64 * 1_000 };
 const INTERVAL: Kind = Kind::LongWithin { min: 1, max: i32::MAX as i64 * 1_000 };
+const MILLIS: Kind = Kind::Int { min: 0 };
+const MILLIS_NOT_0: Kind = Kind::Int { min: 1 };
+/// Kafka's settings may name assignors by their classes.
+const ASSIGNORS: Kind = Kind::List(&[
+    "uniform",
+    "range",
+    "org.apache.kafka.coordinator.group.assignor.UniformAssignor",
+    "org.apache.kafka.coordinator.group.assignor.RangeAssignor",
+]);
+const POLICIES: Kind = Kind::Choice(&["bidirectional", "downgrade", "upgrade", "disabled"]);
 const PARTITIONS: Kind = Kind::IntWithin { min: 1, max: 1_000 };
 
 const fn row(
@@ -54,6 +64,30 @@ const TABLE: &[BrokerDefinition] = &[
     row("connections.max.idle.ms", Kind::LongWithin { min: 1_000, max: u32::MAX as i64 }, "600000", ReadOnly,
         "A connection without traffic for this long is closed."),
     row("fetch.max.bytes", Kind::Int { min: 1 }, "57671680", ClusterWide, "Largest response to one fetch."),
+    row("group.consumer.assignment.interval.ms", MILLIS, "1000", ReadOnly,
+        "Least time between two assignments of a group of the consumer protocol."),
+    row("group.consumer.assignors", ASSIGNORS, "uniform,range", ReadOnly,
+        "Assignors of the consumer protocol; the first is the default."),
+    row("group.consumer.heartbeat.interval.ms", MILLIS_NOT_0, "5000", ReadOnly,
+        "How often members of the consumer protocol shall be heard."),
+    row("group.consumer.max.assignment.interval.ms", MILLIS, "15000", ReadOnly,
+        "Largest assignment interval that the broker or a group may set."),
+    row("group.consumer.max.heartbeat.interval.ms", MILLIS, "15000", ReadOnly,
+        "Largest heartbeat interval that the broker or a group may set."),
+    row("group.consumer.max.session.timeout.ms", MILLIS, "60000", ReadOnly,
+        "Largest session timeout that the broker or a group may set."),
+    row("group.consumer.max.size", Kind::Int { min: 1 }, "10000", ReadOnly,
+        "Members that one group of the consumer protocol may have."),
+    row("group.consumer.migration.policy", POLICIES, "bidirectional", ReadOnly,
+        "Which groups with members may change between the protocols."),
+    row("group.consumer.min.assignment.interval.ms", MILLIS, "0", ReadOnly,
+        "Least assignment interval that the broker or a group may set."),
+    row("group.consumer.min.heartbeat.interval.ms", MILLIS, "5000", ReadOnly,
+        "Least heartbeat interval that the broker or a group may set."),
+    row("group.consumer.min.session.timeout.ms", MILLIS, "45000", ReadOnly,
+        "Least session timeout that the broker or a group may set."),
+    row("group.consumer.session.timeout.ms", MILLIS_NOT_0, "45000", ReadOnly,
+        "How long a member of the consumer protocol may be silent."),
     row("group.initial.rebalance.delay.ms", DURATION, "3000", ReadOnly,
         "How long the first rebalance of an empty group waits for more members."),
     row("group.max.session.timeout.ms", DURATION, "1800000", ReadOnly,

@@ -3,9 +3,8 @@
 //! A group's configuration may be set before the group exists and outlives it.
 
 use super::definition::{Definition, Effect, Kind};
-use Effect::Fixed;
+use Effect::{Fixed, Honoured};
 
-const NO_CONSUMER: &str = "groups of the consumer protocol are not served";
 const NO_SHARE: &str = "there are no share groups";
 const NO_STREAMS: &str = "there are no streams groups";
 const INT: Kind = Kind::Int { min: 1 };
@@ -23,9 +22,11 @@ const fn row(
 
 #[rustfmt::skip]
 const TABLE: &[Definition] = &[
-    row("consumer.heartbeat.interval.ms", INT, "5000", "group.consumer.heartbeat.interval.ms", Fixed(NO_CONSUMER),
+    row("consumer.assignment.interval.ms", Kind::Int { min: 0 }, "1000", "group.consumer.assignment.interval.ms", Honoured,
+        "Least time between two assignments of the group."),
+    row("consumer.heartbeat.interval.ms", INT, "5000", "group.consumer.heartbeat.interval.ms", Honoured,
         "How often a member of the group says that it is there."),
-    row("consumer.session.timeout.ms", INT, "45000", "group.consumer.session.timeout.ms", Fixed(NO_CONSUMER),
+    row("consumer.session.timeout.ms", INT, "45000", "group.consumer.session.timeout.ms", Honoured,
         "How long a member may be silent before it is removed."),
     row("share.auto.offset.reset", Kind::Choice(&["latest", "earliest"]), "latest", "", Fixed(NO_SHARE),
         "Where a share group begins to read."),

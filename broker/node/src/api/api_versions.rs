@@ -2,7 +2,8 @@
 //!
 //! Behaviour: lists the API table, and the features that clients act upon. `transaction.version`
 //! is finalized at 2, so clients use transactions with an epoch per transaction (KIP-890);
-//! `group.version` is absent, so they use the classic group protocol.
+//! `group.version`
+//! is finalized at 1, so they may use the consumer protocol of groups (KIP-848).
 //!
 //! Version notes:
 //! - An unknown version is answered in version 0 with UNSUPPORTED_VERSION and the versions of this
@@ -21,8 +22,8 @@ use mainstem_protocol::{ApiKey, ErrorCode};
 
 pub(crate) const API: Api = Api::new(ApiKey::ApiVersions, 0, 4, Place::AnyShard, handle);
 
-/// The level of transactions that clients shall use.
-const TRANSACTION_VERSION: i16 = 2;
+/// The levels that clients shall use: all that this broker has.
+const FEATURES: [(&str, i16); 2] = [("transaction.version", 2), ("group.version", 1)];
 
 fn handle(node: &mut ShardNode, _: Now, request: &Request) -> Result<(), RequestError> {
     if !API.versions.contains(&request.version) {
@@ -42,22 +43,25 @@ fn handle(node: &mut ShardNode, _: Now, request: &Request) -> Result<(), Request
         node.respond(request.ticket, &response);
         return Ok(());
     }
-    let name = "transaction.version".to_owned();
-    let mut supported_features =
-        vec![SupportedFeatureKey { name: name.clone(), min_version: 0, max_version: 2 }];
+    let supported = |(name, max_version): &(&str, i16)| SupportedFeatureKey {
+        name: (*name).to_owned(),
+        min_version: 0,
+        max_version: *max_version,
+    };
+    let mut supported_features: Vec<_> = FEATURES.iter().map(supported).collect();
     if request.version < 4 {
         supported_features.clear();
     }
-    let finalized = FinalizedFeatureKey {
-        name,
-        max_version_level: TRANSACTION_VERSION,
-        min_version_level: TRANSACTION_VERSION,
+    let finalized = |(name, level): &(&str, i16)| FinalizedFeatureKey {
+        name: (*name).to_owned(),
+        max_version_level: *level,
+        min_version_level: *level,
     };
     let response = ApiVersionsResponse {
         api_keys: TABLE.iter().map(line).collect(),
         supported_features,
         finalized_features_epoch: 0,
-        finalized_features: vec![finalized],
+        finalized_features: FEATURES.iter().map(finalized).collect(),
         ..Default::default()
     };
     node.respond(request.ticket, &response);

@@ -11,6 +11,8 @@ mod add_offsets_to_txn;
 mod add_partitions_to_txn;
 pub(crate) mod alter_configs;
 mod api_versions;
+mod consumer_group_describe;
+mod consumer_group_heartbeat;
 pub(crate) mod create_partitions;
 mod create_topics;
 mod delete_groups;
@@ -111,6 +113,8 @@ pub(crate) static TABLE: &[Api] = &[
     delete_groups::API,
     incremental_alter_configs::API,
     describe_cluster::API,
+    consumer_group_heartbeat::API,
+    consumer_group_describe::API,
     list_config_resources::API,
 ];
 

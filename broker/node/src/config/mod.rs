@@ -17,6 +17,7 @@ pub(crate) use settings::SETTINGS;
 pub(crate) use settings::Setting;
 
 use crate::limits::Limits;
+use mainstem_coordinator::group::ConsumerGroupConfig;
 use mainstem_metadata::config::{
     BrokerDefinition, ConfigError, broker_definition, definition, validate, validate_at_start,
 };
@@ -77,6 +78,8 @@ pub struct NodeConfig {
     pub group_max_session_timeout: Duration,
     /// `group.max.size`: members of one group.
     pub group_size_max: usize,
+    /// `group.consumer.*`.
+    pub consumer_groups: ConsumerGroupConfig,
     /// `offset.metadata.max.bytes`.
     pub offset_metadata_bytes_max: usize,
     /// `offsets.retention.minutes`: how long an empty group keeps its offsets.
@@ -115,6 +118,7 @@ impl Default for NodeConfig {
             group_min_session_timeout: Duration::from_secs(6),
             group_max_session_timeout: Duration::from_secs(1_800),
             group_size_max: 10_000,
+            consumer_groups: ConsumerGroupConfig::default(),
             offset_metadata_bytes_max: 4_096,
             offsets_retention: Duration::from_secs(7 * 24 * 3_600),
             transaction_max_timeout: Duration::from_secs(900),
@@ -223,6 +227,28 @@ impl NodeConfig {
                 key: "group.max.session.timeout.ms".to_owned(),
                 problem: "is below group.min.session.timeout.ms".to_owned(),
             });
+        }
+        if self.consumer_groups.session_timeout <= self.consumer_groups.heartbeat_interval {
+            problems.push(ConfigProblem {
+                key: "group.consumer.session.timeout.ms".to_owned(),
+                problem: "is not above group.consumer.heartbeat.interval.ms".to_owned(),
+            });
+        }
+        let own = &self.consumer_groups;
+        for (name, value, range) in [
+            ("session.timeout", own.session_timeout, &own.session_timeout_range),
+            ("heartbeat.interval", own.heartbeat_interval, &own.heartbeat_interval_range),
+            ("assignment.interval", own.assignment_interval, &own.assignment_interval_range),
+        ] {
+            if !range.contains(&value) {
+                problems.push(ConfigProblem {
+                    key: format!("group.consumer.{name}.ms"),
+                    problem: format!(
+                        "is not between group.consumer.min.{name}.ms and \
+                         group.consumer.max.{name}.ms"
+                    ),
+                });
+            }
         }
         if self.advertised_host.is_empty() {
             problems.push(ConfigProblem {

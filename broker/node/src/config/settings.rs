@@ -5,7 +5,9 @@
 //! those of the table (a test walks both).
 
 use super::{FlushPolicy, NodeConfig};
+use mainstem_coordinator::group::{MigrationPolicy, ServerAssignor};
 use mainstem_protocol::BrokerId;
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -40,14 +42,31 @@ fn number<N: FromStr>(value: &str) -> Result<N, String> {
 }
 
 macro_rules! duration {
-    ($key:literal, $field:ident) => {
+    ($key:literal, $($field:ident).+) => {
         Setting {
             key: $key,
             read: |config, value| {
-                config.$field = Duration::from_millis(number(value)?);
+                config.$($field).+ = Duration::from_millis(number(value)?);
                 Ok(())
             },
-            show: |config| Some(config.$field.as_millis().to_string()),
+            show: |config| Some(config.$($field).+.as_millis().to_string()),
+        }
+    };
+}
+
+/// One end of a range of times; `$with` gives the range with another value there.
+macro_rules! bound {
+    ($key:literal, $field:ident, $end:ident, $with:expr) => {
+        Setting {
+            key: $key,
+            read: |config, value| {
+                let with: fn(Duration, &RangeInclusive<Duration>) -> RangeInclusive<Duration> =
+                    $with;
+                let range = &mut config.consumer_groups.$field;
+                *range = with(Duration::from_millis(number(value)?), range);
+                Ok(())
+            },
+            show: |config| Some(config.consumer_groups.$field.$end().as_millis().to_string()),
         }
     };
 }
@@ -111,6 +130,71 @@ pub(crate) static SETTINGS: &[Setting] = &[
             Some(name.to_owned())
         },
     },
+    duration!("group.consumer.assignment.interval.ms", consumer_groups.assignment_interval),
+    Setting {
+        key: "group.consumer.assignors",
+        read: |config, value| {
+            let find = |name: &str| {
+                let name = name.trim();
+                ServerAssignor::find(name).ok_or_else(|| format!("`{name}` is no assignor"))
+            };
+            let assignors = value.split(',').map(find).collect::<Result<Vec<_>, _>>()?;
+            config.consumer_groups.assignors = assignors;
+            Ok(())
+        },
+        show: |config| {
+            let assignors = config.consumer_groups.assignors.iter();
+            let names: Vec<&str> = assignors.map(|assignor| assignor.name()).collect();
+            Some(names.join(","))
+        },
+    },
+    duration!("group.consumer.heartbeat.interval.ms", consumer_groups.heartbeat_interval),
+    bound!(
+        "group.consumer.max.assignment.interval.ms",
+        assignment_interval_range,
+        end,
+        |value, range| *range.start()..=value
+    ),
+    bound!(
+        "group.consumer.max.heartbeat.interval.ms",
+        heartbeat_interval_range,
+        end,
+        |value, range| *range.start()..=value
+    ),
+    bound!("group.consumer.max.session.timeout.ms", session_timeout_range, end, |value, range| {
+        *range.start()..=value
+    }),
+    number!("group.consumer.max.size", consumer_groups.group_size_max),
+    Setting {
+        key: "group.consumer.migration.policy",
+        read: |config, value| {
+            let named = |policy: &MigrationPolicy| policy.name() == value;
+            let policy = MigrationPolicy::ALL.into_iter().find(named);
+            let policy = policy.ok_or_else(|| format!("`{value}` is no policy"))?;
+            config.consumer_groups.migration_policy = policy;
+            Ok(())
+        },
+        show: |config| Some(config.consumer_groups.migration_policy.name().to_owned()),
+    },
+    bound!(
+        "group.consumer.min.assignment.interval.ms",
+        assignment_interval_range,
+        start,
+        |value, range| value..=*range.end()
+    ),
+    bound!(
+        "group.consumer.min.heartbeat.interval.ms",
+        heartbeat_interval_range,
+        start,
+        |value, range| value..=*range.end()
+    ),
+    bound!(
+        "group.consumer.min.session.timeout.ms",
+        session_timeout_range,
+        start,
+        |value, range| value..=*range.end()
+    ),
+    duration!("group.consumer.session.timeout.ms", consumer_groups.session_timeout),
     duration!("group.initial.rebalance.delay.ms", group_initial_rebalance_delay),
     duration!("group.max.session.timeout.ms", group_max_session_timeout),
     number!("group.max.size", group_size_max),

@@ -169,6 +169,7 @@ impl ShardNode {
             group_size_max: config.group_size_max,
             offset_metadata_bytes_max: config.offset_metadata_bytes_max,
             offsets_retention: config.offsets_retention,
+            consumer: config.consumer_groups.clone(),
             ..GroupConfig::default()
         };
         let transactions = TransactionConfig {

@@ -4,7 +4,7 @@
 use super::{Route, SeatThen, batch};
 use crate::ask::Asker;
 use crate::ask::{PartitionKey, Ticket};
-use crate::cluster::{ClusterView, GROUP_TOPIC, TRANSACTION_TOPIC};
+use crate::cluster::{ClusterView, GROUP_TOPIC, TRANSACTION_TOPIC, is_internal};
 use crate::dispatch::Request;
 use crate::event::ShardIndex;
 use crate::node::ShardNode;
@@ -58,6 +58,21 @@ impl TopicDirectory for Directory<'_> {
     fn topic_name(&self, id: TopicId) -> Option<&str> {
         self.0.image.topic_by_id(id).map(|topic| &*topic.name)
     }
+
+    fn partition_count(&self, id: TopicId) -> Option<i32> {
+        let topic = self.0.image.topic_by_id(id)?;
+        i32::try_from(topic.partitions.len()).ok()
+    }
+
+    fn for_each_topic(&self, visit: &mut dyn FnMut(&str)) {
+        for topic in self.0.image.topics().filter(|topic| !is_internal(&topic.name)) {
+            visit(&topic.name);
+        }
+    }
+
+    fn version(&self) -> i64 {
+        self.0.offset.0
+    }
 }
 
 /// What a coordinator may know of a client.
@@ -87,6 +102,14 @@ impl ShardNode {
         let view = self.view();
         if let Some(seat) = self.seat.as_mut() {
             seat.groups.handle_request(now, context, &Directory(&view), body, ticket.0);
+        }
+    }
+
+    /// The group coordinator's deadline has passed.
+    pub(super) fn groups_timeout(&mut self, now: Now) {
+        let view = self.view();
+        if let Some(seat) = self.seat.as_mut() {
+            seat.groups.handle_timeout(now, &Directory(&view));
         }
     }
 
@@ -138,6 +161,10 @@ impl ShardNode {
                     GroupResponse::SyncGroup(response) => self.respond(to, &response),
                     GroupResponse::Heartbeat(response) => self.respond(to, &response),
                     GroupResponse::LeaveGroup(response) => self.respond(to, &response),
+                    GroupResponse::ConsumerGroupHeartbeat(response) => {
+                        self.respond(to, &response);
+                    }
+                    GroupResponse::ConsumerGroupDescribe(response) => self.respond(to, &response),
                     GroupResponse::DescribeGroups(response) => self.respond(to, &response),
                     GroupResponse::ListGroups(response) => self.respond(to, &response),
                     GroupResponse::DeleteGroups(response) => self.respond(to, &response),

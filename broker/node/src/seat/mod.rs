@@ -116,11 +116,11 @@ impl ShardNode {
     pub(crate) fn handle_seat_deadline(&mut self, now: Now) {
         let Some(seat) = self.seat.as_mut() else { return };
         let due = |deadline: Option<Instant>| deadline.is_some_and(|at| at <= now.instant);
-        if due(seat.groups.deadline()) {
-            seat.groups.handle_timeout(now);
-        }
         if due(seat.transactions.deadline()) {
             seat.transactions.handle_timeout(now);
+        }
+        if due(seat.groups.deadline()) {
+            self.groups_timeout(now);
         }
     }
 }

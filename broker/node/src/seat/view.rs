@@ -15,9 +15,11 @@ use crate::effect::Effect;
 use crate::event::ShardIndex;
 use crate::node::ShardNode;
 use crate::shard_message::ShardMessage;
+use mainstem_coordinator::group::ConsumerGroupOverrides;
 use mainstem_metadata::{Configs, Image, MetadataRecord};
 use mainstem_platform::Now;
 use std::sync::Arc;
+use std::time::Duration;
 
 impl ShardNode {
     pub(super) fn publish(&mut self, now: Now, records: &[MetadataRecord]) {
@@ -63,6 +65,7 @@ impl ShardNode {
             .filter(|topic| view.image.topic_by_id(topic.id).is_none())
             .map(|topic| Arc::clone(&topic.name))
             .collect();
+        self.follow_group_configs(old, &view.image);
         self.cluster = Some(view);
         for key in opened {
             self.load_internal(now, &key)?;
@@ -75,6 +78,28 @@ impl ShardNode {
         }
         self.unpark(now);
         Ok(())
+    }
+
+    /// What was set for single groups reaches their coordinator.
+    fn follow_group_configs(&mut self, old: Option<&Image>, new: &Image) {
+        let Some(seat) = self.seat.as_mut() else { return };
+        let configured = old.into_iter().chain([new]).flat_map(Image::configured_groups);
+        for group in configured {
+            let configs = new.group_configs(group);
+            if old.is_some_and(|old| old.group_configs(group) == configs) {
+                continue;
+            }
+            let millis = |name: &str| {
+                let value = configs.get(name).and_then(|text| text.parse().ok());
+                value.map(Duration::from_millis)
+            };
+            let overrides = ConsumerGroupOverrides {
+                session_timeout: millis("consumer.session.timeout.ms"),
+                heartbeat_interval: millis("consumer.heartbeat.interval.ms"),
+                assignment_interval: millis("consumer.assignment.interval.ms"),
+            };
+            seat.groups.set_group_overrides(group, overrides);
+        }
     }
 
     /// Takes over what was set for this broker while it runs. Says whether anything changed.

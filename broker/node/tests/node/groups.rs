@@ -1,8 +1,9 @@
-//! Consumer groups through the whole broker: one member, its offsets, and a restart.
+//! Consumer groups of both protocols through the whole broker: members, offsets, and a restart.
 
 use crate::driver::World;
 use bytes::Bytes;
 use mainstem_protocol::ErrorCode;
+use mainstem_protocol::messages::consumer_group_heartbeat::OwnedTopicPartitions;
 use mainstem_protocol::messages::create_topics::CreatableTopic;
 use mainstem_protocol::messages::join_group::JoinGroupRequestProtocol;
 use mainstem_protocol::messages::offset_commit::{
@@ -11,8 +12,9 @@ use mainstem_protocol::messages::offset_commit::{
 use mainstem_protocol::messages::offset_fetch::OffsetFetchRequestGroup;
 use mainstem_protocol::messages::sync_group::SyncGroupRequestAssignment;
 use mainstem_protocol::messages::{
-    CreateTopicsRequest, FindCoordinatorRequest, HeartbeatRequest, JoinGroupRequest,
-    ListGroupsRequest, OffsetCommitRequest, OffsetFetchRequest, SyncGroupRequest,
+    ConsumerGroupDescribeRequest, ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse,
+    CreateTopicsRequest, DeleteTopicsRequest, FindCoordinatorRequest, HeartbeatRequest,
+    JoinGroupRequest, ListGroupsRequest, OffsetCommitRequest, OffsetFetchRequest, SyncGroupRequest,
 };
 
 fn find(world: &mut World) {
@@ -125,4 +127,99 @@ fn a_group_without_its_topic_has_no_coordinator_yet() {
     let mut world = World::new(1);
     let heartbeat = HeartbeatRequest { group_id: "g".to_owned(), ..Default::default() };
     assert_eq!(world.call(1, 4, &heartbeat).error_code, ErrorCode::NOT_COORDINATOR);
+}
+
+fn beat(
+    world: &mut World,
+    member: &str,
+    member_epoch: i32,
+    owned: Option<Vec<OwnedTopicPartitions>>,
+) -> ConsumerGroupHeartbeatResponse {
+    let joins = member_epoch == 0;
+    let request = ConsumerGroupHeartbeatRequest {
+        group_id: "g".to_owned(),
+        member_id: member.to_owned(),
+        member_epoch,
+        rebalance_timeout_ms: if joins { 10_000 } else { -1 },
+        subscribed_topic_regex: joins.then(|| "t.*".to_owned()),
+        topic_partitions: if joins { Some(Vec::new()) } else { owned },
+        ..Default::default()
+    };
+    world.call(1, 1, &request)
+}
+
+fn create(world: &mut World, name: &str, num_partitions: i32) {
+    let topic = CreatableTopic {
+        name: name.to_owned(),
+        num_partitions,
+        replication_factor: 1,
+        ..Default::default()
+    };
+    world.call(1, 7, &CreateTopicsRequest { topics: vec![topic], ..Default::default() });
+}
+
+/// How many partitions an answer gives.
+fn given(response: &ConsumerGroupHeartbeatResponse) -> Option<usize> {
+    assert_eq!(response.error_code, ErrorCode::NONE, "{:?}", response.error_message);
+    let assignment = response.assignment.as_ref()?;
+    Some(assignment.topic_partitions.iter().map(|topic| topic.partitions.len()).sum())
+}
+
+#[test]
+fn a_group_of_the_consumer_protocol_follows_its_topics_and_outlives_the_broker() {
+    for shards in [1, 2] {
+        let mut world = World::new(shards);
+        create(&mut world, "t1", 4);
+        create(&mut world, "other", 4);
+        find(&mut world);
+        let joined = beat(&mut world, "a", 0, None);
+        assert_eq!((given(&joined), joined.heartbeat_interval_ms), (Some(4), 5_000));
+        let epoch = joined.member_epoch;
+        let quiet = beat(&mut world, "a", epoch, None);
+        assert_eq!((given(&quiet), quiet.member_epoch), (None, epoch));
+
+        // A topic that matches the pattern comes. `__consumer_offsets` would match `.*` only.
+        create(&mut world, "t2", 2);
+        world.advance_ms(1_000);
+        let grown = beat(&mut world, "a", epoch, None);
+        assert_eq!((given(&grown), grown.member_epoch), (Some(6), epoch + 1));
+
+        // Nothing is told before it is durable.
+        world.hold_syncs = true;
+        let leave = ConsumerGroupHeartbeatRequest {
+            group_id: "g".to_owned(),
+            member_id: "b".to_owned(),
+            rebalance_timeout_ms: 10_000,
+            subscribed_topic_names: Some(vec!["t1".to_owned()]),
+            topic_partitions: Some(Vec::new()),
+            ..Default::default()
+        };
+        world.send(1, 1, &leave);
+        assert!(world.take_frame(1).is_none(), "a member joins when that is durable");
+        world.release_syncs();
+        let joined = world.take::<ConsumerGroupHeartbeatRequest>(1, 1).expect("an answer");
+        assert_eq!(joined.error_code, ErrorCode::NONE);
+
+        world.crash(9);
+        let request =
+            ConsumerGroupDescribeRequest { group_ids: vec!["g".to_owned()], ..Default::default() };
+        let group = world.call(1, 1, &request).groups.remove(0);
+        assert_eq!((group.error_code, group.members.len()), (ErrorCode::NONE, 2));
+        let topics = &group.members[0].assignment.topic_partitions;
+        assert_eq!((topics[0].topic_name.as_str(), topics.len()), ("t1", 2));
+        let still = beat(&mut world, "a", epoch + 1, None);
+        assert_eq!(still.error_code, ErrorCode::NONE);
+
+        // A topic goes, and a member that is silent.
+        let topic_names = vec!["t2".to_owned()];
+        world.call(1, 5, &DeleteTopicsRequest { topic_names, ..Default::default() });
+        world.advance_ms(46_000);
+        world.advance_ms(1);
+        let gone = beat(&mut world, "a", epoch + 1, None);
+        assert_eq!(gone.error_code, ErrorCode::UNKNOWN_MEMBER_ID);
+        let groups = world.call(1, 5, &ListGroupsRequest::default()).groups;
+        let state = (groups[0].group_state.as_str(), groups[0].group_type.as_str());
+        assert_eq!(state, ("Empty", "consumer"));
+        assert_eq!(given(&beat(&mut world, "a", 0, None)), Some(4));
+    }
 }

@@ -58,6 +58,8 @@ fn api_versions_shows_what_works() {
     assert_eq!(range(ApiKey::WriteTxnMarkers), None);
     assert_eq!(response.finalized_features[0].name, "transaction.version");
     assert_eq!(response.finalized_features[0].max_version_level, 2);
+    assert_eq!(response.finalized_features[1].name, "group.version");
+    assert_eq!(response.finalized_features[1].max_version_level, 1);
     // Older clients cannot read a feature whose lowest level is zero.
     assert!(world.call(1, 3, &request).supported_features.is_empty());
     let nameless = ApiVersionsRequest::default();

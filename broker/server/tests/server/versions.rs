@@ -357,6 +357,36 @@ fn groups_and_producers() {
 }
 
 /// The topic of a coordinator is made when somebody first looks for it; that may take a few asks.
+#[test]
+fn groups_of_the_consumer_protocol() {
+    let (_broker, mut client, _) = setup();
+    let client = &mut client;
+    find_coordinator(client, "group", 0);
+    each_version(
+        client,
+        |version| ConsumerGroupHeartbeatRequest {
+            group_id: "group".into(),
+            member_id: if version == 0 { String::new() } else { "member".into() },
+            rebalance_timeout_ms: 10_000,
+            subscribed_topic_names: Some(vec!["topic".into()]),
+            topic_partitions: Some(Vec::new()),
+            ..Default::default()
+        },
+        |version, response| {
+            assert_eq!(response.error_code, ErrorCode::NONE, "{version}");
+            assert!(response.assignment.is_some() && 0 < response.member_epoch, "{version}");
+        },
+    );
+    each_version(
+        client,
+        |_| ConsumerGroupDescribeRequest { group_ids: vec!["group".into()], ..Default::default() },
+        |version, response| {
+            assert_eq!(response.groups[0].error_code, ErrorCode::NONE, "{version}");
+            assert_eq!(response.groups[0].members.len(), 2, "{version}");
+        },
+    );
+}
+
 fn find_coordinator(client: &mut Client, key: &str, key_type: i8) {
     let request = FindCoordinatorRequest { key: key.into(), key_type, ..Default::default() };
     let found = (0..1_000).any(|_| client.call(&request, 3).error_code == ErrorCode::NONE);

@@ -2,13 +2,36 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use mainstem_coordinator::group::{GroupConfig, GroupCoordinator};
+use mainstem_coordinator::group::{GroupConfig, GroupCoordinator, TopicDirectory};
 use mainstem_coordinator::transaction::{TransactionConfig, TransactionCoordinator};
 use mainstem_fuzz::{choose, piece};
 use mainstem_platform::{Instant, Now};
-use mainstem_protocol::{LeaderEpoch, Offset, PartitionIndex, ProducerId};
+use mainstem_protocol::{LeaderEpoch, Offset, PartitionIndex, ProducerId, TopicId};
 
 const PARTITION: PartitionIndex = PartitionIndex(0);
+
+/// A cluster without topics.
+struct NoTopics;
+
+impl TopicDirectory for NoTopics {
+    fn topic_id(&self, _: &str) -> Option<TopicId> {
+        None
+    }
+
+    fn topic_name(&self, _: TopicId) -> Option<&str> {
+        None
+    }
+
+    fn partition_count(&self, _: TopicId) -> Option<i32> {
+        None
+    }
+
+    fn for_each_topic(&self, _: &mut dyn FnMut(&str)) {}
+
+    fn version(&self) -> i64 {
+        0
+    }
+}
 
 fuzz_target!(|data: &[u8]| {
     let mut data = data;
@@ -30,6 +53,7 @@ fuzz_target!(|data: &[u8]| {
     }
     groups.finish_load(now, PARTITION);
     transactions.finish_load(now, PARTITION);
-    groups.handle_timeout(Now { instant: Instant::from_millis(100_000_000), ..now });
+    let later = Now { instant: Instant::from_millis(100_000_000), ..now };
+    groups.handle_timeout(later, &NoTopics);
     while groups.poll_effect().is_some() {}
 });
