@@ -227,7 +227,7 @@ fn groups_have_configurations_before_they_exist() {
 alter group g consumer.session.timeout.ms=45000
   NONE
 describe group g consumer.session.timeout.ms share.auto.offset.reset
-  consumer.session.timeout.ms=45000 read-only
+  consumer.session.timeout.ms=45000
     group consumer.session.timeout.ms=45000
     default group.consumer.session.timeout.ms=45000
   share.auto.offset.reset=latest read-only

@@ -3,7 +3,7 @@
 //! must be read there.
 
 use crate::TopicId;
-use crate::codec::{Data, Message, Reader, Writer};
+use crate::codec::{Data, Reader, Writer};
 use crate::messages::records::*;
 use bytes::Bytes;
 use std::fmt::Debug;
