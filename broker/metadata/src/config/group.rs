@@ -22,8 +22,8 @@ const fn row(
 
 #[rustfmt::skip]
 const TABLE: &[Definition] = &[
-    row("consumer.assignment.interval.ms", Kind::Int { min: 0 }, "1000", "group.consumer.assignment.interval.ms", Honoured,
-        "Least time between two assignments of the group."),
+    row("consumer.assignment.interval.ms", Kind::Int { min: 0 }, "1000",
+        "group.consumer.assignment.interval.ms", Honoured, "Least time between two assignments of the group."),
     row("consumer.heartbeat.interval.ms", INT, "5000", "group.consumer.heartbeat.interval.ms", Honoured,
         "How often a member of the group says that it is there."),
     row("consumer.session.timeout.ms", INT, "45000", "group.consumer.session.timeout.ms", Honoured,

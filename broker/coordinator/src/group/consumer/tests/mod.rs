@@ -47,6 +47,9 @@ impl TopicDirectory for Topics {
     }
 }
 
+/// Partitions, names of topics, a pattern.
+type Told = (BTreeSet<(TopicId, i32)>, Vec<String>, Option<String>);
+
 /// A consumer as a client library is one.
 #[derive(Default, Clone)]
 struct Client {
@@ -58,7 +61,7 @@ struct Client {
     topics: Vec<String>,
     regex: Option<String>,
     /// What the coordinator was told last of these.
-    told: Option<(BTreeSet<(TopicId, i32)>, Vec<String>, Option<String>)>,
+    told: Option<Told>,
     /// What was answered last may not have been heard.
     is_unsure: bool,
 }
