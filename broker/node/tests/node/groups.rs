@@ -5,6 +5,9 @@ use bytes::Bytes;
 use mainstem_protocol::ErrorCode;
 use mainstem_protocol::messages::consumer_group_heartbeat::OwnedTopicPartitions;
 use mainstem_protocol::messages::create_topics::CreatableTopic;
+use mainstem_protocol::messages::incremental_alter_configs::{
+    AlterConfigsResource, AlterableConfig,
+};
 use mainstem_protocol::messages::join_group::JoinGroupRequestProtocol;
 use mainstem_protocol::messages::offset_commit::{
     OffsetCommitRequestPartition, OffsetCommitRequestTopic,
@@ -14,7 +17,8 @@ use mainstem_protocol::messages::sync_group::SyncGroupRequestAssignment;
 use mainstem_protocol::messages::{
     ConsumerGroupDescribeRequest, ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse,
     CreateTopicsRequest, DeleteTopicsRequest, FindCoordinatorRequest, HeartbeatRequest,
-    JoinGroupRequest, ListGroupsRequest, OffsetCommitRequest, OffsetFetchRequest, SyncGroupRequest,
+    IncrementalAlterConfigsRequest, JoinGroupRequest, ListGroupsRequest, OffsetCommitRequest,
+    OffsetFetchRequest, SyncGroupRequest,
 };
 
 fn find(world: &mut World) {
@@ -224,4 +228,37 @@ fn a_group_of_the_consumer_protocol_follows_its_topics_and_outlives_the_broker()
         assert_eq!(state, ("Empty", "consumer"));
         assert_eq!(given(&beat(&mut world, "a", 0, None)), Some(4));
     }
+}
+
+/// `consumer.heartbeat.interval.ms` of the group, and what a member is told then.
+fn interval_told(world: &mut World, interval_ms: &str, epoch: i32) -> (i32, i32) {
+    let config = AlterableConfig {
+        name: "consumer.heartbeat.interval.ms".to_owned(),
+        config_operation: 0,
+        value: Some(interval_ms.to_owned()),
+    };
+    let resource = AlterConfigsResource {
+        resource_type: 32,
+        resource_name: "g".to_owned(),
+        configs: vec![config],
+    };
+    let request =
+        IncrementalAlterConfigsRequest { resources: vec![resource], ..Default::default() };
+    let response = world.call(1, 1, &request);
+    assert_eq!(response.responses[0].error_code, ErrorCode::NONE);
+    let told = beat(world, "a", epoch, None);
+    assert_eq!(told.error_code, ErrorCode::NONE, "{:?}", told.error_message);
+    (told.heartbeat_interval_ms, told.member_epoch)
+}
+
+#[test]
+fn a_group_has_settings_of_its_own_within_the_brokers_range() {
+    let mut world = World::new(2);
+    create(&mut world, "t1", 1);
+    find(&mut world);
+    let (told_ms, epoch) = interval_told(&mut world, "7000", 0);
+    assert_eq!(told_ms, 7_000);
+    assert_eq!(interval_told(&mut world, "99000", epoch).0, 15_000);
+    world.crash(3);
+    assert_eq!(beat(&mut world, "a", epoch, None).heartbeat_interval_ms, 15_000);
 }
