@@ -3,8 +3,10 @@
 //! Invariants:
 //! - A [`ClusterView`] holds only metadata that is durable under the flush policy, so no client
 //!   can come to rely upon a topic that a power cut forgets.
-//! - The shard of a partition is a pure function of its key and the number of shards. It is not
-//!   stored: a broker may be started with another number of shards at any time.
+//! - The shard of a partition is a pure function of its name and the number of shards. It is not
+//!   stored: a broker may be started with another number of shards at any time. It does not depend
+//!   upon the topic's id: a topic that is made anew has the folders of the one before, and shards
+//!   take views over at their own pace. Whoever opens a folder must be the one who removes it.
 //! - Partitions of internal topics live on shard zero, beside the machines that read them.
 
 use crate::ask::PartitionKey;
@@ -69,9 +71,9 @@ pub(crate) fn shard_of(topic: &str, key: &PartitionKey, shard_count: u16) -> Sha
         return ShardIndex::FIRST;
     }
     // Partitions of one topic go to consecutive shards, so that a topic with as many partitions
-    // as shards uses all of them; the topic's id decides where it begins (FNV-1a of its bytes).
-    let start = key.topic.0.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+    // as shards uses all of them; the topic's name decides where it begins (FNV-1a of its bytes).
+    let start = topic.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
     });
     let index = (start >> 16).wrapping_add(key.partition.0.unsigned_abs().into());
     ShardIndex((index % u64::from(shard_count)) as u16)

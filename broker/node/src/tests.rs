@@ -137,6 +137,8 @@ fn partitions_of_a_topic_spread_over_all_shards() {
         };
         let shards: BTreeSet<_> = (0..4).map(|index| shard_of("t", &key(index), 4)).collect();
         assert_eq!(shards.len(), 4);
+        let other_life = PartitionKey { topic: TopicId([99; 16]), ..key(0) };
+        assert_eq!(shard_of("t", &key(0), 4), shard_of("t", &other_life, 4));
         assert_eq!(shard_of("__consumer_offsets", &key(3), 4), ShardIndex::FIRST);
     }
 }

@@ -145,12 +145,18 @@ pub struct SyncTask {
 
 impl SyncTask {
     /// Does it. An error means that the log directory must go offline: a sync is never retried.
+    ///
+    /// A directory that is gone is no error: its topic was deleted while the task was under way,
+    /// and nobody waits for the names in it any more.
     pub fn run(&self, disk: &dyn Disk) -> io::Result<()> {
         for file in &self.files {
             file.sync_data()?;
         }
         for dir in &self.dirs {
-            disk.sync_dir(dir)?;
+            match disk.sync_dir(dir) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                synced => synced?,
+            }
         }
         Ok(())
     }

@@ -431,7 +431,7 @@ impl Life {
 
 #[test]
 fn every_request_is_answered_when_time_passes() {
-    for seed in 0..60 {
+    for seed in 0..200 {
         let run = std::panic::catch_unwind(|| {
             let mut life = Life::new(seed);
             for _ in 0..300 {

@@ -1,12 +1,14 @@
 //! Topics: made, found, described and deleted.
 
 use crate::driver::World;
-use crate::driver::script::{check, check_in};
+use crate::driver::script::{Script, check, check_in};
 use mainstem_node::NodeConfig;
 use mainstem_protocol::ErrorCode;
+use mainstem_protocol::messages::create_topics::CreatableTopic;
 use mainstem_protocol::messages::describe_configs::DescribeConfigsResource;
 use mainstem_protocol::messages::{
-    DescribeClusterRequest, DescribeConfigsRequest, MetadataRequest,
+    CreateTopicsRequest, DeleteTopicsRequest, DescribeClusterRequest, DescribeConfigsRequest,
+    MetadataRequest,
 };
 
 #[test]
@@ -108,4 +110,65 @@ fn settings_and_the_cluster_are_described() {
     let cluster = world.call(1, 2, &DescribeClusterRequest::default());
     assert_eq!(cluster.brokers.len(), 1);
     assert_eq!(cluster.controller_id, 1);
+}
+
+/// Shards hear of both decisions at their own pace; the folders of the old topic are in the way of
+/// the new one.
+#[test]
+fn a_topic_that_is_made_anew_at_once_keeps_its_records() {
+    let mut run = Script::new(World::new(2));
+    for topic in 0..8 {
+        let name = format!("t{topic}");
+        run.ask(&format!("topic {name} 2"));
+        for partition in 0..2 {
+            assert_eq!(run.ask(&format!("produce {name}-{partition} old")), "base=0");
+        }
+        let delete = DeleteTopicsRequest { topic_names: vec![name.clone()], ..Default::default() };
+        let new = CreatableTopic {
+            name: name.clone(),
+            num_partitions: 2,
+            replication_factor: 1,
+            ..Default::default()
+        };
+        // Both are decided on shard zero before the other shard has heard of either.
+        run.world.post(2, 5, &delete);
+        run.world.post(4, 7, &CreateTopicsRequest { topics: vec![new], ..Default::default() });
+        run.world.pump();
+        for partition in 0..2 {
+            let produced = run.ask(&format!("produce {name}-{partition} new"));
+            assert_eq!(produced, "base=0", "{name}");
+        }
+    }
+    run.world.restart(2);
+    for topic in 0..8 {
+        for partition in 0..2 {
+            let fetched = run.ask(&format!("fetch t{topic}-{partition}@0"));
+            assert_eq!(fetched, format!("t{topic}-{partition} hw=1 [0:new]"));
+        }
+    }
+}
+
+/// The sync of a partition is under way when its topic is deleted, and finds no folder any more.
+#[test]
+fn a_topic_is_deleted_while_it_is_synced() {
+    let mut run = Script::new(World::new(2));
+    run.ask("topic t 2");
+    run.world.hold_syncs = true;
+    let delete = DeleteTopicsRequest { topic_names: vec!["t".to_owned()], ..Default::default() };
+    run.world.send(2, 5, &delete);
+    for (partition, connection) in [("t-0", 4), ("t-1", 6)] {
+        let produced = run.ask(&format!("produce {partition} x on={connection}"));
+        assert_eq!(produced, "no answer");
+    }
+    // First the deletion, then what was appended.
+    assert!(run.world.release_one_sync());
+    assert!(run.world.take::<DeleteTopicsRequest>(2, 5).is_some());
+    run.world.release_syncs();
+    for connection in [4, 6] {
+        let answer = run.ask(&format!("answer on={connection}"));
+        assert_eq!(answer, "UNKNOWN_TOPIC_OR_PARTITION");
+    }
+    assert_eq!(run.world.halted, None);
+    run.ask("topic t 2");
+    assert_eq!(run.ask("produce t-0 y on=4"), "base=0");
 }

@@ -152,11 +152,16 @@ impl World {
     }
 
     pub(crate) fn send<R: Request>(&mut self, connection: u64, version: i16, request: &R) {
+        self.post(connection, version, request);
+        self.pump();
+    }
+
+    /// Sends a request without stepping anything.
+    pub(crate) fn post<R: Request>(&mut self, connection: u64, version: i16, request: &R) {
         self.correlation_id += 1;
         let frame = encode_request(request, version, self.correlation_id, Some("test"))
             .expect("the request can be encoded");
         self.send_frame(connection, frame.slice(4..));
-        self.pump();
     }
 
     /// The oldest answer that was not taken yet.
