@@ -216,7 +216,6 @@ fn record_error(error: RecordError) -> BatchIndexAndErrorMessage {
     BatchIndexAndErrorMessage {
         batch_index: error.batch_index,
         batch_index_error_message: Some(error.message),
-        ..Default::default()
     }
 }
 

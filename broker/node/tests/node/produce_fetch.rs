@@ -257,11 +257,9 @@ produce c-0 two key=k at=1700000000010
   base=1
 produce c-0 three key=k at=1700000000020
   base=2
-# The first look asks for the recovery point to be synced, the second one compacts. The active
-# segment, in which the last record is, does not take part.
-advance 15000
 fetch c-0@0
   c-0 hw=3 [0:one 1:two 2:three]
+# The active segment, in which the last record is, does not take part.
 advance 15000
 fetch c-0@0
   c-0 hw=3 [1:two 2:three]
@@ -271,7 +269,10 @@ fetch c-0@0
 produce c-0 four key=k at=1700000000030
   base=3
 crash seed=3
+# The first look asks for the recovery point to be synced, the second one compacts.
 advance 15000
+fetch c-0@0
+  c-0 hw=4 [1:two 2:three 3:four]
 advance 15000
 fetch c-0@0
   c-0 hw=4 [2:three 3:four]
