@@ -46,6 +46,7 @@ pub(crate) use txn_offset_commit::TxnOffsetCommitWait;
 
 use crate::ask::{Ticket, Told};
 use crate::dispatch::{Request, RequestError};
+use crate::gather::Gather;
 use crate::node::ShardNode;
 use mainstem_platform::Now;
 use mainstem_protocol::ApiKey;
@@ -123,9 +124,9 @@ pub(crate) fn find(key: ApiKey) -> Option<&'static Api> {
 pub(crate) enum Pending {
     Produce(produce::Gather),
     Fetch(Box<fetch::Waiting>),
-    ListOffsets(list_offsets::Gather),
-    DeleteRecords(delete_records::Gather),
-    EpochEnd(offset_for_leader_epoch::Gather),
+    ListOffsets(Gather<list_offsets::Offsets>),
+    DeleteRecords(Gather<delete_records::Deletion>),
+    EpochEnd(Gather<offset_for_leader_epoch::EpochEnds>),
 }
 
 impl ShardNode {
@@ -142,13 +143,13 @@ impl ShardNode {
             }
             (Pending::Fetch(waiting), told) => fetch::told(self, now, ticket, waiting, told),
             (Pending::ListOffsets(gather), Told::Offsets(outcomes)) => {
-                list_offsets::told(self, ticket, gather, outcomes);
+                gather.told(self, ticket, outcomes);
             }
             (Pending::DeleteRecords(gather), Told::DeleteRecords(outcomes)) => {
-                delete_records::told(self, ticket, gather, outcomes);
+                gather.told(self, ticket, outcomes);
             }
             (Pending::EpochEnd(gather), Told::EpochEnd(outcomes)) => {
-                offset_for_leader_epoch::told(self, ticket, gather, outcomes);
+                gather.told(self, ticket, outcomes);
             }
             (_, told) => unreachable!("an answer to another question: {told:?}"),
         }
