@@ -13,7 +13,7 @@ use mainstem_coordinator::transaction::Participation;
 use mainstem_protocol::{
     ErrorCode, LeaderEpoch, Offset, PartitionIndex, ProducerEpoch, ProducerId, TopicId,
 };
-use mainstem_storage::{AbortedTransaction, FileRange, RecordError};
+use mainstem_storage::{AbortedTransaction, FileRange, ProducerView, RecordError};
 use std::sync::Arc;
 
 /// Names one question until it is answered, unique within the shard that asks.
@@ -187,14 +187,22 @@ pub struct EpochEndQuestion {
     pub epoch: LeaderEpoch,
 }
 
+/// How a transaction ends, as its markers say it.
+#[derive(Debug, Clone, Copy)]
+pub struct TransactionEnd {
+    pub producer_id: ProducerId,
+    pub producer_epoch: ProducerEpoch,
+    /// True to commit, false to abort.
+    pub commit: bool,
+    pub coordinator_epoch: i32,
+    /// 0 when the writer does not say.
+    pub transaction_version: i16,
+}
+
 /// End a transaction on partitions of one shard.
 #[derive(Debug, Clone)]
 pub struct MarkersAsk {
-    pub producer_id: ProducerId,
-    pub producer_epoch: ProducerEpoch,
-    pub commit: bool,
-    pub coordinator_epoch: i32,
-    pub transaction_version: i16,
+    pub end: TransactionEnd,
     pub items: Vec<PartitionKey>,
 }
 
@@ -209,6 +217,8 @@ pub enum Ask {
     /// Forget the records before an offset; `None`: before the high watermark.
     DeleteRecords(Vec<Item<Option<Offset>>>),
     EpochEnd(Vec<Item<EpochEndQuestion>>),
+    /// Which producers are remembered?
+    Producers(Vec<Item<()>>),
     Markers(MarkersAsk),
 }
 
@@ -229,6 +239,7 @@ pub enum Told {
     /// Log start offsets.
     DeleteRecords(Vec<Outcome<Offset>>),
     EpochEnd(Vec<Outcome<(LeaderEpoch, Offset)>>),
+    Producers(Vec<Outcome<Vec<ProducerView>>>),
     /// One partition's marker is durable, or the partition is gone.
     Marked {
         key: PartitionKey,

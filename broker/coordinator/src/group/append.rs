@@ -14,7 +14,9 @@ use crate::log::{
 use mainstem_platform::Now;
 use mainstem_protocol::ErrorCode;
 use mainstem_protocol::ids::{Offset, PartitionIndex, ProducerId};
-use mainstem_protocol::messages::{OffsetCommitResponse, TxnOffsetCommitResponse};
+use mainstem_protocol::messages::{
+    OffsetCommitResponse, OffsetDeleteResponse, TxnOffsetCommitResponse,
+};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -42,6 +44,10 @@ pub(super) enum Then {
     },
     Assigned(Assignment),
     Replaced(Replacement),
+    OffsetsDeleted {
+        to: ReplyTo,
+        response: OffsetDeleteResponse,
+    },
     /// Groups of one partition were deleted for a request that may span several.
     Deleted {
         to: ReplyTo,
@@ -174,6 +180,7 @@ impl GroupCoordinator {
             }
             Then::Assigned(assignment) => self.assigned(now, assignment, result),
             Then::Replaced(replacement) => self.replaced(now, &replacement, result),
+            Then::OffsetsDeleted { to, response } => self.offsets_deleted(to, response, result),
             Then::Deleted { to, groups } => self.deleted(to, &groups, result),
         }
     }

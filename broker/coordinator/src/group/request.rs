@@ -6,8 +6,9 @@ use mainstem_protocol::messages::{
     DeleteGroupsRequest, DeleteGroupsResponse, DescribeGroupsRequest, DescribeGroupsResponse,
     HeartbeatRequest, HeartbeatResponse, JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest,
     LeaveGroupResponse, ListGroupsRequest, ListGroupsResponse, OffsetCommitRequest,
-    OffsetCommitResponse, OffsetFetchRequest, OffsetFetchResponse, SyncGroupRequest,
-    SyncGroupResponse, TxnOffsetCommitRequest, TxnOffsetCommitResponse,
+    OffsetCommitResponse, OffsetDeleteRequest, OffsetDeleteResponse, OffsetFetchRequest,
+    OffsetFetchResponse, SyncGroupRequest, SyncGroupResponse, TxnOffsetCommitRequest,
+    TxnOffsetCommitResponse,
 };
 
 /// A request as it came from the wire, already authorized.
@@ -22,6 +23,7 @@ pub enum GroupRequest {
     DeleteGroups(DeleteGroupsRequest),
     OffsetCommit(OffsetCommitRequest),
     OffsetFetch(OffsetFetchRequest),
+    OffsetDelete(OffsetDeleteRequest),
     /// The owner has verified (or added) the group's partition of `__consumer_offsets` with the
     /// transaction coordinator before it hands this in.
     TxnOffsetCommit(TxnOffsetCommitRequest),
@@ -39,6 +41,7 @@ pub enum GroupResponse {
     DeleteGroups(DeleteGroupsResponse),
     OffsetCommit(OffsetCommitResponse),
     OffsetFetch(OffsetFetchResponse),
+    OffsetDelete(OffsetDeleteResponse),
     TxnOffsetCommit(TxnOffsetCommitResponse),
 }
 

@@ -19,6 +19,11 @@ mod delete_topics;
 mod describe_cluster;
 mod describe_configs;
 mod describe_groups;
+mod describe_producers;
+mod describe_quorum;
+mod describe_topic_partitions;
+mod describe_transactions;
+mod elect_leaders;
 mod end_txn;
 mod fetch;
 mod find_coordinator;
@@ -30,19 +35,24 @@ mod leave_group;
 mod list_config_resources;
 mod list_groups;
 mod list_offsets;
+mod list_transactions;
 mod metadata;
 mod offset_commit;
+mod offset_delete;
 mod offset_fetch;
 mod offset_for_leader_epoch;
 mod produce;
 mod sync_group;
 mod txn_offset_commit;
+mod update_features;
+mod write_txn_markers;
 
 pub(crate) use create_topics::TopicsWait;
 pub(crate) use delete_topics::DeleteWait;
 pub(crate) use find_coordinator::CoordinatorsWait;
 pub(crate) use metadata::MetadataWait;
 pub(crate) use txn_offset_commit::TxnOffsetCommitWait;
+pub(crate) use write_txn_markers::marked as markers_written;
 
 use crate::ask::{Ticket, Told};
 use crate::dispatch::{Request, RequestError};
@@ -105,14 +115,23 @@ pub(crate) static TABLE: &[Api] = &[
     add_partitions_to_txn::API,
     add_offsets_to_txn::API,
     end_txn::API,
+    write_txn_markers::API,
     txn_offset_commit::API,
     describe_configs::API,
     alter_configs::API,
     create_partitions::API,
     delete_groups::API,
+    elect_leaders::API,
     incremental_alter_configs::API,
+    offset_delete::API,
+    describe_quorum::API,
+    update_features::API,
     describe_cluster::API,
+    describe_producers::API,
+    describe_transactions::API,
+    list_transactions::API,
     list_config_resources::API,
+    describe_topic_partitions::API,
 ];
 
 /// The table's line of a key.
@@ -127,6 +146,8 @@ pub(crate) enum Pending {
     ListOffsets(Gather<list_offsets::Offsets>),
     DeleteRecords(Gather<delete_records::Deletion>),
     EpochEnd(Gather<offset_for_leader_epoch::EpochEnds>),
+    Producers(Gather<describe_producers::Producers>),
+    Markers(write_txn_markers::MarkersWait),
 }
 
 impl ShardNode {
@@ -149,6 +170,9 @@ impl ShardNode {
                 gather.told(self, ticket, outcomes);
             }
             (Pending::EpochEnd(gather), Told::EpochEnd(outcomes)) => {
+                gather.told(self, ticket, outcomes);
+            }
+            (Pending::Producers(gather), Told::Producers(outcomes)) => {
                 gather.told(self, ticket, outcomes);
             }
             (_, told) => unreachable!("an answer to another question: {told:?}"),

@@ -187,6 +187,7 @@ impl ShardNode {
             Ask::Offsets(items) => self.handle_offsets(asker, &items),
             Ask::DeleteRecords(items) => self.handle_delete_records(asker, &items),
             Ask::EpochEnd(items) => self.handle_epoch_end(asker, &items),
+            Ask::Producers(items) => self.handle_producers(asker, &items),
             Ask::Markers(ask) => self.handle_markers(now, asker, &ask),
         }
     }

@@ -1,5 +1,5 @@
 //! Questions about offsets: where the log begins and ends, what was written when, where an epoch
-//! ended, and forgetting the beginning.
+//! ended, where producers have open transactions, and forgetting the beginning.
 
 use super::read::read_error_code;
 use super::{Partition, Partitions};
@@ -45,6 +45,12 @@ impl ShardNode {
         self.tell(asker, Told::EpochEnd(outcomes));
     }
 
+    pub(super) fn handle_producers(&mut self, asker: Asker, items: &[Item<()>]) {
+        let producers = |partition: &Partition, (): &()| Ok(partition.log.producers());
+        let outcomes = self.partitions.answer_each(items, producers);
+        self.tell(asker, Told::Producers(outcomes));
+    }
+
     pub(super) fn handle_delete_records(&mut self, asker: Asker, items: &[Item<Option<Offset>>]) {
         let mut outcomes = Vec::with_capacity(items.len());
         for item in items {
@@ -66,8 +72,24 @@ fn epoch_end(
     question: &EpochEndQuestion,
 ) -> Result<(LeaderEpoch, Offset), ErrorCode> {
     partition.check_leader_epoch(question.current_leader_epoch)?;
-    let end = partition.log.offset_for_leader_epoch(question.epoch);
-    Ok(end.unwrap_or((LeaderEpoch::NONE, Offset::NONE)))
+    let (log, asked) = (&partition.log, question.epoch);
+    // The present epoch begins with its leader, not with the first record that it writes.
+    if asked == partition.leader_epoch {
+        return Ok((asked, log.log_end_offset()));
+    }
+    if asked.is_none() || partition.leader_epoch < asked {
+        return Ok((LeaderEpoch::NONE, Offset::NONE));
+    }
+    // An epoch from before the log's beginning ended there.
+    let end = log.offset_for_leader_epoch(asked);
+    Ok(end.unwrap_or((asked, log.log_start_offset())))
+}
+
+/// The epoch that an earliest offset is answered with. Where no record is, the next one will be
+/// the present leader's.
+fn epoch_of_start(partition: &Partition) -> LeaderEpoch {
+    let epoch = partition.log.epoch_at(partition.log.log_start_offset());
+    epoch.unwrap_or(partition.leader_epoch)
 }
 
 fn find_offset(partition: &Partition, question: &OffsetQuestion) -> Result<FoundOffset, ErrorCode> {
@@ -79,7 +101,8 @@ fn find_offset(partition: &Partition, question: &OffsetQuestion) -> Result<Found
     };
     let found: Result<Option<TimestampedOffset>, ReadError> = match question.sought {
         SoughtOffset::Earliest => {
-            return Ok(FoundOffset { offset: log.log_start_offset(), ..NOTHING });
+            let (offset, leader_epoch) = (log.log_start_offset(), epoch_of_start(partition));
+            return Ok(FoundOffset { offset, leader_epoch, ..NOTHING });
         }
         SoughtOffset::Latest => {
             let (offset, leader_epoch) = (log.end_of(bound), partition.leader_epoch);
