@@ -176,7 +176,7 @@ impl Admin {
             return Err(ClientError::Retriable(Cause::text("describe producers: empty answer")));
         };
         refused(&partition.to_string(), row.error_code, row.error_message)?;
-        Ok(row.active_producers.into_iter().map(producer).collect())
+        Ok(row.active_producers.iter().map(producer).collect())
     }
 
     /// Aborts a transaction in one partition, past its coordinator: for one that hangs. Done to a
@@ -238,7 +238,7 @@ fn description(state: TransactionState) -> TransactionDescription {
     }
 }
 
-fn producer(state: ProducerState) -> PartitionProducer {
+fn producer(state: &ProducerState) -> PartitionProducer {
     PartitionProducer {
         producer_id: state.producer_id,
         producer_epoch: state.producer_epoch,
