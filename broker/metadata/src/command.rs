@@ -5,8 +5,8 @@ use mainstem_protocol::ids::{BrokerId, ProducerId};
 use mainstem_protocol::messages::{
     AlterConfigsRequest, AlterConfigsResponse, CreatePartitionsRequest, CreatePartitionsResponse,
     CreateTopicsRequest, CreateTopicsResponse, DeleteTopicsRequest, DeleteTopicsResponse,
-    IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse,
-    UpdateFeaturesRequest, UpdateFeaturesResponse,
+    IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse, UpdateFeaturesRequest,
+    UpdateFeaturesResponse,
 };
 use std::collections::BTreeMap;
 

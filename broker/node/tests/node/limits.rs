@@ -55,7 +55,6 @@ fn api_versions_shows_what_works() {
     };
     assert_eq!(range(ApiKey::Produce), Some((0, 13)));
     assert_eq!(range(ApiKey::Fetch), Some((4, 18)));
-    assert_eq!(range(ApiKey::CreatePartitions), None);
     let mut levels = response.finalized_features.iter();
     let transactions = levels.find(|feature| feature.name == "transaction.version");
     assert_eq!(transactions.map(|feature| feature.max_version_level), Some(2));
