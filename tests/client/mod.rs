@@ -4,6 +4,7 @@
 
 pub(crate) mod exactly_once;
 pub(crate) mod groups;
+pub(crate) mod operators;
 pub(crate) mod polling;
 pub(crate) mod proxy;
 pub(crate) mod retries;

@@ -34,6 +34,9 @@ pub(crate) enum Command {
     /// List and describe consumer groups
     #[command(subcommand)]
     Group(GroupCommand),
+    /// Look into transactions, and end one that hangs
+    #[command(subcommand)]
+    Txn(TxnCommand),
     /// Register, read, check and delete schemas
     #[command(subcommand)]
     Schema(SchemaCommand),
@@ -272,6 +275,52 @@ pub(crate) enum GroupCommand {
     /// Show members, committed offsets and lag of a group
     Describe {
         group: String,
+        #[command(flatten)]
+        cluster: Cluster,
+    },
+}
+
+#[derive(Subcommand)]
+pub(crate) enum TxnCommand {
+    /// List transactional ids with their states
+    List {
+        /// Only in this state (Empty, Ongoing, PrepareCommit, ...); may be given several times
+        #[arg(long = "state")]
+        states: Vec<String>,
+        /// Only of this producer; may be given several times
+        #[arg(long = "producer-id")]
+        producer_ids: Vec<i64>,
+        /// Only transactions that have been open for longer
+        #[arg(long, value_name = "MS")]
+        open_longer_than_ms: Option<u64>,
+        /// Only ids that this regular expression matches from end to end
+        #[arg(long, value_name = "REGEX")]
+        pattern: Option<String>,
+        #[command(flatten)]
+        cluster: Cluster,
+    },
+    /// Show the state, producer and partitions of a transactional id
+    Describe {
+        transactional_id: String,
+        #[command(flatten)]
+        cluster: Cluster,
+    },
+    /// Show the producers of a partition and the transactions that they have open there
+    Producers {
+        topic: String,
+        partition: i32,
+        #[command(flatten)]
+        cluster: Cluster,
+    },
+    /// Abort a transaction in one partition, past its coordinator: for one that hangs
+    ///
+    /// A transaction that its coordinator still knows would be torn apart: look at `txn list` first.
+    Abort {
+        topic: String,
+        partition: i32,
+        /// First offset of the transaction, as `txn producers` shows it
+        #[arg(long)]
+        start_offset: i64,
         #[command(flatten)]
         cluster: Cluster,
     },

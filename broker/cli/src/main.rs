@@ -17,6 +17,7 @@ mod produce;
 mod schema;
 mod serve;
 mod topic;
+mod txn;
 
 use clap::Parser;
 use std::process::ExitCode;
@@ -53,6 +54,7 @@ fn run_client(command: Command, json: bool) -> Result<(), Failure> {
             Command::Produce(command) => produce::run(command, json).await,
             Command::Consume(command) => consume::run(command, json).await,
             Command::Group(command) => group::run(command, json).await,
+            Command::Txn(command) => txn::run(command, json).await,
             Command::Schema(command) => schema::run(command, json).await,
             Command::Connector(command) => connector::run(command, json).await,
             Command::Serve(_) | Command::Completions { .. } => Ok(()),

@@ -101,6 +101,28 @@ fn topics_and_brokers_are_administered() {
 }
 
 #[test]
+fn transactions_are_shown() {
+    let broker = Embedded::start().expect("a broker");
+    let bootstrap = broker.bootstrap();
+    let at = ["--bootstrap", bootstrap.as_str()];
+    let with = |more: &[&'static str]| -> Vec<&str> { more.iter().copied().chain(at).collect() };
+    good(&with(&["topic", "create", "money", "--partitions", "1"]), "");
+    good(&with(&["produce", "money", "--transactional-id", "till"]), "1\n2\n");
+    let listed = json(&with(&["txn", "list", "--pattern", "t.*"]));
+    assert_eq!(listed[0]["transactional_id"], "till");
+    assert_eq!(json(&with(&["txn", "list", "--state", "Ongoing"])), Value::Array(Vec::new()));
+    let described = json(&with(&["txn", "describe", "till"]));
+    assert_eq!(described[0]["producer_id"], listed[0]["producer_id"]);
+    let producers = json(&with(&["txn", "producers", "money", "0"]));
+    assert_eq!(producers[0]["producer_id"], listed[0]["producer_id"]);
+    assert_eq!(producers[0]["open_since_offset"], Value::Null);
+    let text = bad(&with(&["txn", "abort", "money", "0", "--start-offset", "0"]));
+    assert!(text.contains("no transaction is open since offset 0"), "{text}");
+    let text = bad(&with(&["txn", "describe", "nobody"]));
+    assert!(text.contains("TRANSACTIONAL_ID_NOT_FOUND"), "{text}");
+}
+
+#[test]
 fn schemas_are_registered_checked_and_refused() {
     let broker = Embedded::start().expect("a broker");
     let url = broker.registry_url();

@@ -27,9 +27,10 @@ mod records;
 pub mod typed;
 
 pub use admin::{
-    Admin, Broker, ClusterDescription, ConfigChange, ConfigEntry, ConfigResource, ConfigSource,
-    GroupDescription, GroupListing, GroupMember, NewTopic, OffsetSpec, PartitionDescription,
-    TopicDescription,
+    AbortTransaction, Admin, Broker, ClusterDescription, ConfigChange, ConfigEntry, ConfigResource,
+    ConfigSource, GroupDescription, GroupListing, GroupMember, NewTopic, OffsetSpec,
+    PartitionDescription, PartitionProducer, TopicDescription, TransactionDescription,
+    TransactionFilter, TransactionListing,
 };
 pub use config::{
     Acks, AdminConfig, AutoOffsetReset, Compression, ConsumerConfig, Isolation, ProducerConfig,

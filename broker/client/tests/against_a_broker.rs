@@ -31,6 +31,7 @@ against! {
     open_transaction_is_invisible => client::transactions::open_transaction_is_invisible;
     zombie_is_fenced => client::transactions::zombie_is_fenced;
     offsets_in_a_transaction => client::transactions::offsets_in_a_transaction;
+    transactions_are_found_and_ended => client::operators::transactions_are_found_and_ended;
     rebalance => client::groups::rebalance;
     commit_around_a_rebalance => client::groups::commit_around_a_rebalance;
     resume_and_reset => client::groups::resume_and_reset;

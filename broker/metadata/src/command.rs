@@ -5,7 +5,8 @@ use mainstem_protocol::ids::{BrokerId, ProducerId};
 use mainstem_protocol::messages::{
     AlterConfigsRequest, AlterConfigsResponse, CreatePartitionsRequest, CreatePartitionsResponse,
     CreateTopicsRequest, CreateTopicsResponse, DeleteTopicsRequest, DeleteTopicsResponse,
-    IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse,
+    IncrementalAlterConfigsRequest, IncrementalAlterConfigsResponse, UpdateFeaturesRequest,
+    UpdateFeaturesResponse,
 };
 use std::collections::BTreeMap;
 
@@ -19,6 +20,7 @@ pub enum Command {
     /// Replaces all configurations of the resources.
     AlterConfigs(AlterConfigsRequest),
     IncrementalAlterConfigs(IncrementalAlterConfigsRequest),
+    UpdateFeatures(UpdateFeaturesRequest),
     /// Take the next block of producer ids for a broker.
     AllocateProducerIds {
         broker: BrokerId,
@@ -38,6 +40,7 @@ pub enum Reply {
     CreatePartitions(CreatePartitionsResponse),
     AlterConfigs(AlterConfigsResponse),
     IncrementalAlterConfigs(IncrementalAlterConfigsResponse),
+    UpdateFeatures(UpdateFeaturesResponse),
     /// `count` ids from `first` on belong to the broker that asked.
     ProducerIds {
         first: ProducerId,

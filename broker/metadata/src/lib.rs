@@ -16,7 +16,8 @@
 //!
 //! # The rooms
 //!
-//! [`config`] is the table of the configurations of topics, groups and brokers; `decide/` holds one
+//! [`config`] is the table of the configurations of topics, groups and brokers, `feature` that of
+//! features; `decide/` holds one
 //! file per kind of command; `name` says which topic names are legal; `placement` puts replicas on
 //! brokers.
 //!
@@ -26,6 +27,7 @@
 mod command;
 pub mod config;
 mod decide;
+mod feature;
 mod image;
 mod name;
 mod placement;
@@ -33,6 +35,7 @@ mod record;
 
 pub use command::{Command, ControllerSettings, Decision, Reply};
 pub use decide::decide;
+pub use feature::{FEATURES, Feature};
 pub use image::{ApplyError, Configs, Image, PartitionImage, TopicImage};
 pub use name::{
     CONSUMER_OFFSETS_TOPIC, METADATA_TOPIC, TOPIC_NAME_LENGTH_MAX, TRANSACTION_STATE_TOPIC,

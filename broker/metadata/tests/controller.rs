@@ -1,7 +1,8 @@
 //! The controller, as a conversation: a command, then what it answers and writes.
 //!
 //! `create t partitions=3 replicas=2 retention.ms=5`, `delete t`, `delete-id t`, `grow t 5`, `ids`,
-//! `restart 1`. The cluster has the brokers 1 to 3.
+//! `restart 1`, `features transaction.version=1 down` (`up` unless it says else, `old-down` is the
+//! flag of version 0, `try` only looks). The cluster has the brokers 1 to 3.
 
 use mainstem_metadata::{Command, ControllerSettings, Image, MetadataRecord, Reply, decide};
 use mainstem_platform::SeededRandom;
@@ -10,8 +11,9 @@ use mainstem_protocol::messages::create_topics::{
     CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfig,
 };
 use mainstem_protocol::messages::delete_topics::DeleteTopicState;
+use mainstem_protocol::messages::update_features::FeatureUpdateKey;
 use mainstem_protocol::messages::{
-    CreatePartitionsRequest, CreateTopicsRequest, DeleteTopicsRequest,
+    CreatePartitionsRequest, CreateTopicsRequest, DeleteTopicsRequest, UpdateFeaturesRequest,
 };
 use mainstem_protocol::{BrokerId, PartitionIndex, TopicId};
 
@@ -77,10 +79,32 @@ impl Controller {
                 }],
                 ..CreatePartitionsRequest::default()
             }),
+            "features" => Command::UpdateFeatures(features(&words)),
             "ids" => Command::AllocateProducerIds { broker: BrokerId(1) },
             "restart" => Command::RestartBroker { broker: BrokerId(1) },
             other => panic!("no command {other}"),
         }
+    }
+}
+
+fn features(words: &[&str]) -> UpdateFeaturesRequest {
+    let upgrade_type = match words.iter().find(|word| ["down", "unsafe", "sideways"].contains(word))
+    {
+        Some(&"down") => 2,
+        Some(&"unsafe") => 3,
+        Some(_) => 9,
+        None => 1,
+    };
+    let update = |(name, level): (&str, &str)| FeatureUpdateKey {
+        feature: name.to_owned(),
+        max_version_level: level.parse().expect("a level"),
+        allow_downgrade: words.contains(&"old-down"),
+        upgrade_type,
+    };
+    UpdateFeaturesRequest {
+        feature_updates: words.iter().filter_map(|w| w.split_once('=')).map(update).collect(),
+        validate_only: words.contains(&"try"),
+        ..UpdateFeaturesRequest::default()
     }
 }
 
@@ -134,6 +158,12 @@ fn draw(reply: &Reply, records: usize) -> String {
                 format!("{} {}", t.error_code.name(), t.error_message.as_deref().unwrap_or(""))
             };
             response.results.iter().map(topic).collect()
+        }
+        Reply::UpdateFeatures(response) => {
+            let all = response.results.iter().all(|row| row.error_code == response.error_code);
+            assert!(all, "the features of a request have one fate");
+            let message = response.error_message.as_deref().unwrap_or_default();
+            vec![format!("{} {message}", response.error_code.name())]
         }
         Reply::ProducerIds { first, count } => vec![format!("{first}+{count}")],
         Reply::NoProducerIdsLeft => vec!["none left".to_owned()],
@@ -243,6 +273,45 @@ const CONVERSATION: &[(&str, &str)] = &[
     ("create u", "u 2x1 [3]"),
     ("ids", "0+1000 [1]"),
     ("ids", "1000+1000 [1]"),
+    ("features transaction.version=2", "NONE  [0]"),
+    (
+        "features transaction.version=1",
+        "INVALID_UPDATE_VERSION Feature transaction.version is at level 2; lowering it to 1 needs a \
+         downgrade type. [0]",
+    ),
+    ("features transaction.version=1 down try", "NONE  [0]"),
+    ("features transaction.version=1 down", "NONE  [1]"),
+    ("features transaction.version=0 unsafe", "NONE  [1]"),
+    ("features transaction.version=1 try", "NONE  [0]"),
+    ("features transaction.version=1", "NONE  [1]"),
+    ("features transaction.version=0 old-down", "NONE  [1]"),
+    (
+        "features transaction.version=2 down",
+        "INVALID_UPDATE_VERSION Feature transaction.version is at level 0; 2 would not be a downgrade. [0]",
+    ),
+    (
+        "features transaction.version=2 sideways",
+        "INVALID_UPDATE_VERSION There is no upgrade type 9. [0]",
+    ),
+    (
+        "features transaction.version=3",
+        "INVALID_UPDATE_VERSION Feature transaction.version supports levels 0 to 2, not 3. [0]",
+    ),
+    (
+        "features metadata.version=29 unsafe",
+        "INVALID_UPDATE_VERSION Feature metadata.version supports levels 30 to 30, not 29. [0]",
+    ),
+    ("features magic=1", "INVALID_UPDATE_VERSION Feature magic is not supported. [0]"),
+    // One wrong update takes the others with it.
+    (
+        "features transaction.version=2 magic=1",
+        "INVALID_UPDATE_VERSION Feature magic is not supported. [0]",
+    ),
+    (
+        "features transaction.version=1 transaction.version=2",
+        "INVALID_REQUEST Feature transaction.version is updated twice. [0]",
+    ),
+    ("features transaction.version=2", "NONE  [1]"),
 ];
 
 #[test]

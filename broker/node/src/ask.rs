@@ -13,7 +13,7 @@ use mainstem_coordinator::transaction::Participation;
 use mainstem_protocol::{
     ErrorCode, LeaderEpoch, Offset, PartitionIndex, ProducerEpoch, ProducerId, TopicId,
 };
-use mainstem_storage::{AbortedTransaction, FileRange, RecordError};
+use mainstem_storage::{AbortedTransaction, FileRange, ProducerView, RecordError};
 use std::sync::Arc;
 
 /// Names one question until it is answered, unique within the shard that asks.
@@ -132,9 +132,24 @@ pub struct ReadOutcome {
     pub size_bytes: u32,
 }
 
+/// A question about one partition.
+#[derive(Debug, Clone, Copy)]
+pub struct Item<Q> {
+    pub slot: usize,
+    pub key: PartitionKey,
+    pub question: Q,
+}
+
+/// What came of it.
+#[derive(Debug, Clone)]
+pub struct Outcome<A> {
+    pub slot: usize,
+    pub answer: Result<A, ErrorCode>,
+}
+
 /// Which offset ListOffsets asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum OffsetQuestion {
+pub enum SoughtOffset {
     Earliest,
     Latest,
     MaxTimestamp,
@@ -142,66 +157,52 @@ pub enum OffsetQuestion {
     AtTimestamp {
         timestamp_ms: i64,
     },
+    /// One that only a topic with tiered storage has.
+    Tiered,
 }
 
 #[derive(Debug, Clone, Copy)]
-pub struct OffsetItem {
-    pub slot: usize,
-    pub key: PartitionKey,
+pub struct OffsetQuestion {
+    pub isolation: Isolation,
+    /// What the client believes, or -1.
     pub current_leader_epoch: LeaderEpoch,
-    pub question: OffsetQuestion,
+    pub sought: SoughtOffset,
 }
 
-#[derive(Debug, Clone, Copy)]
-pub struct OffsetOutcome {
-    pub slot: usize,
-    pub error: ErrorCode,
+/// Where it is. All are -1 when there is nothing of the kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FoundOffset {
     pub offset: Offset,
+    /// Of the record there; -1 for the ends of a log.
     pub timestamp_ms: i64,
+    /// Under which leader it was written.
     pub leader_epoch: LeaderEpoch,
-}
-
-/// Forget the records before an offset.
-#[derive(Debug, Clone, Copy)]
-pub struct DeleteRecordsItem {
-    pub slot: usize,
-    pub key: PartitionKey,
-    /// `None`: up to the high watermark.
-    pub before: Option<Offset>,
-}
-
-#[derive(Debug, Clone, Copy)]
-pub struct DeleteRecordsOutcome {
-    pub slot: usize,
-    pub error: ErrorCode,
-    pub low_watermark: Offset,
 }
 
 /// Where does the log of an epoch end?
 #[derive(Debug, Clone, Copy)]
-pub struct EpochEndItem {
-    pub slot: usize,
-    pub key: PartitionKey,
+pub struct EpochEndQuestion {
+    /// What the client believes, or -1.
     pub current_leader_epoch: LeaderEpoch,
     pub epoch: LeaderEpoch,
 }
 
+/// How a transaction ends, as its markers say it.
 #[derive(Debug, Clone, Copy)]
-pub struct EpochEndOutcome {
-    pub slot: usize,
-    pub error: ErrorCode,
-    pub epoch: LeaderEpoch,
-    pub end_offset: Offset,
+pub struct TransactionEnd {
+    pub producer_id: ProducerId,
+    pub producer_epoch: ProducerEpoch,
+    /// True to commit, false to abort.
+    pub commit: bool,
+    pub coordinator_epoch: i32,
+    /// 0 when the writer does not say.
+    pub transaction_version: i16,
 }
 
 /// End a transaction on partitions of one shard.
 #[derive(Debug, Clone)]
 pub struct MarkersAsk {
-    pub producer_id: ProducerId,
-    pub producer_epoch: ProducerEpoch,
-    pub commit: bool,
-    pub coordinator_epoch: i32,
-    pub transaction_version: i16,
+    pub end: TransactionEnd,
     pub items: Vec<PartitionKey>,
 }
 
@@ -212,12 +213,12 @@ pub enum Ask {
     Read(ReadAsk),
     /// Stop watching for a fetch that is answered or gone. Gets no answer.
     Unwatch,
-    Offsets {
-        isolation: Isolation,
-        items: Vec<OffsetItem>,
-    },
-    DeleteRecords(Vec<DeleteRecordsItem>),
-    EpochEnd(Vec<EpochEndItem>),
+    Offsets(Vec<Item<OffsetQuestion>>),
+    /// Forget the records before an offset; `None`: before the high watermark.
+    DeleteRecords(Vec<Item<Option<Offset>>>),
+    EpochEnd(Vec<Item<EpochEndQuestion>>),
+    /// Which producers are remembered?
+    Producers(Vec<Item<()>>),
     Markers(MarkersAsk),
 }
 
@@ -234,9 +235,11 @@ pub enum Told {
     Changed {
         round: u32,
     },
-    Offsets(Vec<OffsetOutcome>),
-    DeleteRecords(Vec<DeleteRecordsOutcome>),
-    EpochEnd(Vec<EpochEndOutcome>),
+    Offsets(Vec<Outcome<FoundOffset>>),
+    /// Log start offsets.
+    DeleteRecords(Vec<Outcome<Offset>>),
+    EpochEnd(Vec<Outcome<(LeaderEpoch, Offset)>>),
+    Producers(Vec<Outcome<Vec<ProducerView>>>),
     /// One partition's marker is durable, or the partition is gone.
     Marked {
         key: PartitionKey,

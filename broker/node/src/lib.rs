@@ -10,9 +10,9 @@
 //! next event or `deadline`, at which `handle_deadline` is called.
 //!
 //! Reading order: `event`, `effect`, `shard_message` and `ask` are the borders; `node` ties the
-//! parts; `session` and `dispatch` turn frames into requests; `api` holds one file per API key;
-//! `partition` is the back half that owns logs; `seat` is what only shard zero has: controller,
-//! coordinators, registry.
+//! parts; `session` and `dispatch` turn frames into requests; `api` holds one file per API key,
+//! `gather` what those that ask many partitions share; `partition` is the back half that owns
+//! logs; `seat` is what only shard zero has: controller, coordinators, registry.
 //!
 //! Absent on purpose: tokio, sockets, threads, clocks, unordered maps. Files only through `Disk`.
 
@@ -26,6 +26,7 @@ mod dispatch;
 mod effect;
 mod event;
 mod fetch_session;
+mod gather;
 mod limits;
 mod metrics;
 mod node;

@@ -33,6 +33,9 @@ pub struct Limits {
     pub partitions_max: usize,
     /// Resources whose configurations one request may ask for; each answer is some thousand bytes.
     pub described_resources_max: usize,
+    /// Partitions that one answer of DescribeTopicPartitions may hold; Kafka's
+    /// `max.request.partition.size.limit`: 2,000.
+    pub described_partitions_max: i32,
     /// Batches of one partition waiting for the verification of their transaction.
     pub verifications_waiting_max: usize,
 }
@@ -52,6 +55,7 @@ impl Default for Limits {
             topic_partitions_max: 1_000,
             partitions_max: 10_000,
             described_resources_max: 10_000,
+            described_partitions_max: 2_000,
             verifications_waiting_max: 1_000,
         }
     }
@@ -76,6 +80,7 @@ impl Limits {
             (self.frames_queued_max == 0, "a connection must be able to queue one frame"),
             (self.topic_partitions_max < 1, "a topic must be able to have one partition"),
             (self.fetch_bytes_max < 1, "a fetch must be able to answer one byte"),
+            (self.described_partitions_max < 1, "a description must be able to hold one partition"),
         ];
         relations.into_iter().filter_map(|(wrong, problem)| wrong.then_some(problem)).collect()
     }

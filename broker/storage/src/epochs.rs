@@ -47,6 +47,12 @@ impl LeaderEpochs {
         Some((epoch, end))
     }
 
+    /// The epoch under which the record at `offset` was or would have been written.
+    pub(crate) fn at(&self, offset: Offset) -> Option<LeaderEpoch> {
+        let after = self.entries.partition_point(|(_, start)| *start <= offset);
+        self.entries.get(after.checked_sub(1)?).map(|(epoch, _)| *epoch)
+    }
+
     /// Forgets epochs that began at or after `end`, when the log was cut there.
     pub(crate) fn cut_at(&mut self, end: Offset) {
         self.entries.retain(|(_, start)| *start < end);

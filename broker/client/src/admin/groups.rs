@@ -89,14 +89,14 @@ impl Admin {
         &self,
         group: &str,
     ) -> Result<BTreeMap<TopicPartition, OffsetAndMetadata>> {
-        let target = Target::Group(group.to_owned());
+        let target = Target::group(group);
         let build = |version| committed::request(group, None, false, version);
         loop {
             let answer = self.raw::<OffsetFetchRequest>(&target, OFFSET_FETCH_CAP, build).await?;
             let committed = committed::read(answer).map_err(|failure| failure.into_error())?;
             match committed.error {
                 ErrorCode::NONE => return Ok(committed.offsets),
-                code if code.is_retriable() => self.coordinator_moved(group, code).await?,
+                code if code.is_retriable() => self.coordinator_moved(&target).await?,
                 code => return Err(ClientError::Refused(Cause::of("group offsets", code))),
             }
         }

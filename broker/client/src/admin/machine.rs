@@ -1,7 +1,8 @@
-//! The admin client's machine: calls to any broker, to one broker, or to a group's coordinator.
+//! The admin client's machine: calls to any broker, to one broker, or to the coordinator of a
+//! group or of a transactional id.
 //!
 //! It brings a request to the right connection and hands the answer back unread; what requests
-//! mean is known in [`super::topics`] and [`super::groups`].
+//! mean is known in [`super::topics`], [`super::groups`] and [`super::transactions`].
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -25,17 +26,30 @@ use crate::records::TopicPartition;
 #[derive(Debug, Clone)]
 pub(crate) enum Tag {
     Metadata,
-    FindGroup(String),
+    FindCoordinator(CoordinatorKey),
     Call(OperationId),
     ListOffsets(JobId, Vec<TopicPartition>),
 }
+
+/// Whose coordinator: the kind, and the group or the transactional id.
+pub(crate) type CoordinatorKey = (CoordinatorKind, String);
 
 /// Who is called.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Target {
     Any,
     Broker(BrokerId),
-    Group(String),
+    Coordinator(CoordinatorKey),
+}
+
+impl Target {
+    pub(crate) fn group(group: &str) -> Target {
+        Target::Coordinator((CoordinatorKind::Group, group.to_owned()))
+    }
+
+    pub(crate) fn transaction(transactional_id: &str) -> Target {
+        Target::Coordinator((CoordinatorKind::Transaction, transactional_id.to_owned()))
+    }
 }
 
 /// What an operation answers.
@@ -58,7 +72,7 @@ struct Call {
 pub(crate) struct AdminMachine {
     wire: Wire<Tag>,
     metadata: Metadata,
-    coordinators: BTreeMap<String, Coordinator>,
+    coordinators: BTreeMap<CoordinatorKey, Coordinator>,
     calls: Vec<Call>,
     list_offsets: ListOffsets,
     lookups: BTreeMap<JobId, OperationId>,
@@ -127,20 +141,22 @@ impl AdminMachine {
     }
 
     /// The coordinator said that it is not.
-    pub(crate) fn forget_coordinator(&mut self, group: &str) {
-        self.coordinators.remove(group);
+    pub(crate) fn forget_coordinator(&mut self, target: &Target) {
+        if let Target::Coordinator(key) = target {
+            self.coordinators.remove(key);
+        }
     }
 
     pub(crate) fn close(&mut self) {
         self.wire.close();
     }
 
-    fn coordinator(&mut self, group: &str) -> &mut Coordinator {
+    fn coordinator(&mut self, key: &CoordinatorKey) {
         if self.coordinators.len() >= OPERATIONS_MAX {
             self.coordinators.clear();
         }
-        let new = || Coordinator::new(CoordinatorKind::Group, group);
-        self.coordinators.entry(group.to_owned()).or_insert_with(new)
+        let new = || Coordinator::new(key.0, &key.1);
+        self.coordinators.entry(key.clone()).or_insert_with(new);
     }
 
     fn route(&mut self, now: Now, target: &Target) -> Option<Route> {
@@ -150,10 +166,10 @@ impl AdminMachine {
                 let route = Route::new(*broker, Lane::Control);
                 self.wire.ready(now.instant, route).then_some(route)
             }
-            Target::Group(group) => {
-                self.coordinator(group);
-                let coordinator = self.coordinators.get_mut(group)?;
-                let tag = || Tag::FindGroup(group.clone());
+            Target::Coordinator(key) => {
+                self.coordinator(key);
+                let coordinator = self.coordinators.get_mut(key)?;
+                let tag = || Tag::FindCoordinator(key.clone());
                 coordinator.route(now, &mut self.wire, self.request_timeout, tag)
             }
         }
@@ -163,10 +179,10 @@ impl AdminMachine {
         let Completion { tag, result } = completion;
         match tag {
             Tag::Metadata => self.metadata.handle_answer(now, &mut self.wire, result),
-            Tag::FindGroup(group) => {
-                let Some(coordinator) = self.coordinators.get_mut(&group) else { return };
+            Tag::FindCoordinator(key) => {
+                let Some(coordinator) = self.coordinators.get_mut(&key) else { return };
                 if let Err(error) = coordinator.handle_found(now, &mut self.wire, result) {
-                    self.fail_group(&group, &error);
+                    self.fail_coordinated(key, &error);
                 }
             }
             Tag::Call(operation) => {
@@ -184,10 +200,10 @@ impl AdminMachine {
         }
     }
 
-    fn fail_group(&mut self, group: &str, error: &ClientError) {
-        self.coordinators.remove(group);
-        let of_group = |call: &mut Call| call.target == Target::Group(group.to_owned());
-        for call in self.calls.extract_if(.., of_group) {
+    fn fail_coordinated(&mut self, key: CoordinatorKey, error: &ClientError) {
+        self.coordinators.remove(&key);
+        let target = Target::Coordinator(key);
+        for call in self.calls.extract_if(.., |call: &mut Call| call.target == target) {
             self.operations.finish(call.operation, Err(error.clone()));
         }
     }

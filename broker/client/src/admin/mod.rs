@@ -1,6 +1,7 @@
-//! The admin client: topics, groups, settings, offsets.
+//! The admin client: topics, groups, settings, offsets, transactions.
 //!
-//! [`machine`] brings requests to their brokers; [`topics`], [`groups`] and [`configs`] hold
+//! [`machine`] brings requests to their brokers; [`topics`], [`groups`], [`configs`] and
+//! [`transactions`] hold
 //! the calls; this file holds what they answer with, and the handle.
 //!
 //! Questions are repeated until they are answered. Commands are not: whether a lost one was
@@ -10,6 +11,7 @@ mod configs;
 mod groups;
 mod machine;
 mod topics;
+mod transactions;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,6 +29,10 @@ use crate::net::Shared;
 use crate::records::TopicPartition;
 pub use configs::{ConfigChange, ConfigEntry, ConfigResource, ConfigSource};
 use machine::{AdminMachine, Outcome, Tag, Target};
+pub use transactions::{
+    AbortTransaction, PartitionProducer, TransactionDescription, TransactionFilter,
+    TransactionListing,
+};
 
 /// A topic to be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -244,24 +250,36 @@ impl Admin {
         build: impl Fn(i16) -> R,
         read: impl Fn(R::Response) -> (ErrorCode, T),
     ) -> Result<T> {
-        let target = Target::Group(group.to_owned());
+        let target = Target::group(group);
+        self.ask_coordinator(&target, &format!("group {group}"), cap, build, read).await
+    }
+
+    /// A question to a coordinator, asked again while it moves or loads.
+    async fn ask_coordinator<R: Request + Send + 'static, T>(
+        &self,
+        target: &Target,
+        operation: &str,
+        cap: i16,
+        build: impl Fn(i16) -> R,
+        read: impl Fn(R::Response) -> (ErrorCode, T),
+    ) -> Result<T> {
         let begun = self.shared.now().instant;
         loop {
-            let (code, content) = read(self.ask(&target, cap, &build).await?);
+            let (code, content) = read(self.ask(target, cap, &build).await?);
             let spent = self.shared.now().instant.saturating_duration_since(begun);
             match code {
                 ErrorCode::NONE => return Ok(content),
                 code if code.is_retriable() && spent < self.call_timeout => {
-                    self.coordinator_moved(group, code).await?;
+                    self.coordinator_moved(target).await?;
                 }
-                code => return refused(&format!("group {group}"), code, None).map(|()| content),
+                code => return refused(operation, code, None).map(|()| content),
             }
         }
     }
 
     /// Before asking again: the coordinator moved or loads.
-    async fn coordinator_moved(&self, group: &str, _code: ErrorCode) -> Result<()> {
-        self.shared.tell(|machine, _| machine.forget_coordinator(group));
+    async fn coordinator_moved(&self, target: &Target) -> Result<()> {
+        self.shared.tell(|machine, _| machine.forget_coordinator(target));
         self.shared.pause(RETRY_BACKOFF).await;
         Ok(())
     }

@@ -14,7 +14,7 @@ use crate::limits::{RETRY_BACKOFF, RETRY_BACKOFF_MAX};
 /// FindCoordinator above this version asks for share groups, which this client does not do.
 const VERSION_CAP: i16 = 5;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum CoordinatorKind {
     Group = 0,
     Transaction = 1,

@@ -26,6 +26,10 @@ const GROUP_ID_NOT_FOUND_FROM: i16 = 6;
 /// What this coordinator's groups are called among the types of groups.
 const TYPE_CLASSIC: &str = "classic";
 
+/// What a client is told it may do with a group: read, delete, describe, and both for its
+/// configuration. There is no authorizer yet, so it may do all that a group knows.
+pub(in crate::group) const AUTHORIZED_OPERATIONS: i32 = 1 << 3 | 1 << 6 | 1 << 8 | 1 << 10 | 1 << 11;
+
 /// A request to delete groups, while some of its partitions have not answered.
 #[derive(Debug)]
 pub(super) struct Deletion {
@@ -41,7 +45,13 @@ impl GroupCoordinator {
         request: &DescribeGroupsRequest,
         to: ReplyTo,
     ) {
-        let groups = request.groups.iter().map(|id| self.describe_one(context, id)).collect();
+        let mut groups: Vec<DescribedGroup> =
+            request.groups.iter().map(|id| self.describe_one(context, id)).collect();
+        if request.include_authorized_operations {
+            for group in groups.iter_mut().filter(|group| group.error_code.is_ok()) {
+                group.authorized_operations = AUTHORIZED_OPERATIONS;
+            }
+        }
         let response = DescribeGroupsResponse { groups, ..DescribeGroupsResponse::default() };
         self.reply(to, GroupResponse::DescribeGroups(response));
     }

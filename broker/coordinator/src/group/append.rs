@@ -15,7 +15,9 @@ use crate::log::{
 use mainstem_platform::Now;
 use mainstem_protocol::ErrorCode;
 use mainstem_protocol::ids::{Offset, PartitionIndex, ProducerId};
-use mainstem_protocol::messages::{OffsetCommitResponse, TxnOffsetCommitResponse};
+use mainstem_protocol::messages::{
+    OffsetCommitResponse, OffsetDeleteResponse, TxnOffsetCommitResponse,
+};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -44,6 +46,10 @@ pub(super) enum Then {
     Assigned(Assignment),
     Replaced(Replacement),
     Consumer(ConsumerAppend),
+    OffsetsDeleted {
+        to: ReplyTo,
+        response: OffsetDeleteResponse,
+    },
     /// Groups of one partition were deleted for a request that may span several.
     Deleted {
         to: ReplyTo,
@@ -198,6 +204,7 @@ impl GroupCoordinator {
             Then::Assigned(assignment) => self.assigned(now, assignment, result),
             Then::Replaced(replacement) => self.replaced(now, &replacement, result),
             Then::Consumer(consumer) => self.answer_all(consumer, result),
+            Then::OffsetsDeleted { to, response } => self.offsets_deleted(to, response, result),
             Then::Deleted { to, groups } => self.deleted(to, &groups, result),
         }
     }

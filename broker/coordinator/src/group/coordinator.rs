@@ -144,6 +144,7 @@ impl GroupCoordinator {
                 self.offset_commit(now, context, topics, &request, to);
             }
             GroupRequest::OffsetFetch(request) => self.offset_fetch(context, topics, &request, to),
+            GroupRequest::OffsetDelete(request) => self.offset_delete(topics, &request, to),
             GroupRequest::TxnOffsetCommit(request) => {
                 self.txn_offset_commit(now, context, topics, &request, to);
             }
@@ -163,6 +164,7 @@ impl GroupCoordinator {
             // groups.
             GroupRequest::OffsetCommit(request) => (&request.group_id, true),
             GroupRequest::TxnOffsetCommit(request) => (&request.group_id, false),
+            GroupRequest::OffsetDelete(request) => (&request.group_id, false),
             GroupRequest::ListGroups(_) => {
                 let loading = self.residency.any_loading();
                 let code = ErrorCode::COORDINATOR_LOAD_IN_PROGRESS;

@@ -23,9 +23,9 @@
 //!
 //! `state` and `member` are a group's data; `join`, `static_member`, `rebalance`, `sync`,
 //! `heartbeat` and `leave` move it; `offsets` is the table of offsets, `commit` and `fetch` its
-//! doors; `admin` describes, lists and deletes; `change` and `record` are what goes to the log and
-//! in which layout; `append` finishes what waited for the log and `load` rebuilds from it; `expiry`
-//! forgets; `refuse` answers what cannot be served.
+//! doors; `admin` describes, lists and deletes, `offset_delete` deletes offsets alone; `change` and
+//! `record` are what goes to the log and in which layout; `append` finishes what waited for the log
+//! and `load` rebuilds from it; `expiry` forgets; `refuse` answers what cannot be served.
 //!
 //! `consumer` holds the groups of the consumer protocol (KIP-848), and says for itself how they live
 //! beside the classic ones.
@@ -46,6 +46,7 @@ mod join;
 mod leave;
 mod load;
 mod member;
+mod offset_delete;
 mod offsets;
 mod rebalance;
 mod record;

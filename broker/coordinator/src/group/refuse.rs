@@ -44,6 +44,9 @@ pub(super) fn refuse(request: &GroupRequest, api_version: i16, code: ErrorCode) 
         GroupRequest::TxnOffsetCommit(request) => {
             GroupResponse::TxnOffsetCommit(txn_commit_error(request, code))
         }
+        GroupRequest::OffsetDelete(_) => {
+            GroupResponse::OffsetDelete(super::offset_delete::refused(code))
+        }
         GroupRequest::DescribeGroups(_)
         | GroupRequest::ConsumerGroupDescribe(_)
         | GroupRequest::DeleteGroups(_)

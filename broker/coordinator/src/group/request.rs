@@ -7,7 +7,7 @@ use mainstem_protocol::messages::{
     ConsumerGroupHeartbeatResponse, DeleteGroupsRequest, DeleteGroupsResponse,
     DescribeGroupsRequest, DescribeGroupsResponse, HeartbeatRequest, HeartbeatResponse,
     JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest, LeaveGroupResponse, ListGroupsRequest,
-    ListGroupsResponse, OffsetCommitRequest, OffsetCommitResponse, OffsetFetchRequest,
+    ListGroupsResponse, OffsetCommitRequest, OffsetCommitResponse, OffsetDeleteRequest, OffsetDeleteResponse, OffsetFetchRequest,
     OffsetFetchResponse, SyncGroupRequest, SyncGroupResponse, TxnOffsetCommitRequest,
     TxnOffsetCommitResponse,
 };
@@ -26,6 +26,7 @@ pub enum GroupRequest {
     DeleteGroups(DeleteGroupsRequest),
     OffsetCommit(OffsetCommitRequest),
     OffsetFetch(OffsetFetchRequest),
+    OffsetDelete(OffsetDeleteRequest),
     /// The owner has verified (or added) the group's partition of `__consumer_offsets` with the
     /// transaction coordinator before it hands this in.
     TxnOffsetCommit(TxnOffsetCommitRequest),
@@ -45,6 +46,7 @@ pub enum GroupResponse {
     DeleteGroups(DeleteGroupsResponse),
     OffsetCommit(OffsetCommitResponse),
     OffsetFetch(OffsetFetchResponse),
+    OffsetDelete(OffsetDeleteResponse),
     TxnOffsetCommit(TxnOffsetCommitResponse),
 }
 

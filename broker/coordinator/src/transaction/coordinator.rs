@@ -114,6 +114,8 @@ impl TransactionCoordinator {
                 self.add_offsets(now, context, &request, to);
             }
             TransactionRequest::EndTxn(request) => self.end_txn(now, context, request, to),
+            TransactionRequest::DescribeTransactions(request) => self.describe(request, to),
+            TransactionRequest::ListTransactions(request) => self.list(now, &request, to),
         }
     }
 

@@ -23,6 +23,13 @@ pub(super) struct Round {
     open: BTreeSet<TopicPartition>,
 }
 
+impl Round {
+    /// Partitions that have no marker yet.
+    pub(super) fn open(&self) -> &BTreeSet<TopicPartition> {
+        &self.open
+    }
+}
+
 impl TransactionCoordinator {
     /// The outcome of an id is durable: see that every partition hears of it.
     pub(super) fn begin_markers(&mut self, now: Now, id: &Arc<str>) {

@@ -34,22 +34,25 @@
 //!
 //! # The machine, by file
 //!
-//! `state` is an id's data and its transitions; `init`, `partitions` (with
-//! `waiting`) and `end` are the requests;
-//! `markers` drives Prepare to Complete; `timeout` ends what its client forgot and forgets what
-//! nobody uses; `append` finishes what waited for the log, `load` rebuilds from it, `record` is the
-//! layout; `producer_ids` keeps a block of ids.
+//! `state` is an id's data and its transitions; `init`, `partitions` (with `waiting`) and `end` are
+//! the requests; `markers` drives Prepare to Complete; `timeout` ends what its client forgot and
+//! forgets what nobody uses; `append` finishes what waited for the log, `load` rebuilds from it,
+//! `record` is the layout; `producer_ids` keeps a block of ids; `describe`, `list` and `pattern`
+//! show ids to operators.
 //!
 //! Deliberately absent: two-phase commit with an outside coordinator (KIP-939).
 
 mod append;
 mod config;
 mod coordinator;
+mod describe;
 mod end;
 mod init;
+mod list;
 mod load;
 mod markers;
 mod partitions;
+mod pattern;
 mod producer_ids;
 mod record;
 mod request;

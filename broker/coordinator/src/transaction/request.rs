@@ -5,8 +5,9 @@ use mainstem_protocol::ErrorCode;
 use mainstem_protocol::ids::{LeaderEpoch, PartitionIndex, ProducerEpoch, ProducerId};
 use mainstem_protocol::messages::{
     AddOffsetsToTxnRequest, AddOffsetsToTxnResponse, AddPartitionsToTxnRequest,
-    AddPartitionsToTxnResponse, EndTxnRequest, EndTxnResponse, InitProducerIdRequest,
-    InitProducerIdResponse,
+    AddPartitionsToTxnResponse, DescribeTransactionsRequest, DescribeTransactionsResponse,
+    EndTxnRequest, EndTxnResponse, InitProducerIdRequest, InitProducerIdResponse,
+    ListTransactionsRequest, ListTransactionsResponse,
 };
 use std::collections::BTreeMap;
 
@@ -17,6 +18,8 @@ pub enum TransactionRequest {
     AddPartitionsToTxn(AddPartitionsToTxnRequest),
     AddOffsetsToTxn(AddOffsetsToTxnRequest),
     EndTxn(EndTxnRequest),
+    DescribeTransactions(DescribeTransactionsRequest),
+    ListTransactions(ListTransactionsRequest),
 }
 
 /// The answer of the same name; `Partitions` answers `verify_or_add_partitions`.
@@ -26,6 +29,8 @@ pub enum TransactionResponse {
     AddPartitionsToTxn(AddPartitionsToTxnResponse),
     AddOffsetsToTxn(AddOffsetsToTxnResponse),
     EndTxn(EndTxnResponse),
+    DescribeTransactions(DescribeTransactionsResponse),
+    ListTransactions(ListTransactionsResponse),
     /// Per partition: `NONE`, or why the partition is not in the transaction. Translate with
     /// [`Participation::produce_error`] or [`Participation::offset_commit_error`].
     Partitions(BTreeMap<TopicPartition, ErrorCode>),

@@ -9,8 +9,9 @@
 //! | `commit A group=g t-0=5 meta=..` | `member= gen=` optional |
 //! | `txn-commit A group=g pid=7 epoch=0 t-0=5` | |
 //! | `fetch A group=g t-0 stable` | no partition: all of them |
+//! | `delete-offsets A group=g t-0 u-0` | OffsetDelete |
 //! | `marker pid=7 commit` | the transaction's end reaches the log |
-//! | `describe A g`, `list A states=..`, `delete A g h`, `drop-topic t` | |
+//! | `describe A g operations=yes`, `list A states=..`, `delete A g h`, `drop-topic t` | |
 //! | `tick 5000` | time passes, timers fire on the way |
 //! | `appends hold` / `lose` / `release` / `fail=CODE` | what becomes of appends |
 //! | `crash` | the state is gone, the log is read again |
@@ -304,9 +305,12 @@ impl Play for World {
             "commit" => self.request(command, self.commit(command)),
             "txn-commit" => self.request(command, self.txn_commit(command)),
             "fetch" => self.request(command, fetch(command)),
+            "delete-offsets" => self.request(command, delete_offsets(command)),
             "describe" => {
-                let groups = command.words[1..].to_vec();
-                let request = DescribeGroupsRequest { groups, ..Default::default() };
+                let request = DescribeGroupsRequest {
+                    groups: command.words[1..].to_vec(),
+                    include_authorized_operations: command.text("operations") == Some("yes"),
+                };
                 self.request(command, GroupRequest::DescribeGroups(request));
             }
             "list" => {
@@ -486,6 +490,21 @@ fn offsets(command: &Command) -> Vec<(String, i32, i64)> {
     command.pairs.iter().filter_map(offset).collect()
 }
 
+fn delete_offsets(command: &Command) -> GroupRequest {
+    let asked = command.words[1..].iter().filter_map(|word| word.split_once('-'));
+    let topic = |(name, index): (&str, &str)| {
+        let partition_index = index.parse().expect("a partition");
+        offset_delete::OffsetDeleteRequestTopic {
+            name: name.to_owned(),
+            partitions: vec![offset_delete::OffsetDeleteRequestPartition { partition_index }],
+        }
+    };
+    GroupRequest::OffsetDelete(OffsetDeleteRequest {
+        group_id: command.text("group").unwrap_or("g").to_owned(),
+        topics: asked.map(topic).collect(),
+    })
+}
+
 fn fetch(command: &Command) -> GroupRequest {
     let group_id = command.text("group").unwrap_or("g").to_owned();
     let asked = command.words[1..].iter().filter_map(|word| word.split_once('-'));
@@ -526,6 +545,7 @@ fn newest(request: &GroupRequest) -> i16 {
         GroupRequest::DescribeGroups(_) => 6,
         GroupRequest::ListGroups(_) | GroupRequest::TxnOffsetCommit(_) => 5,
         GroupRequest::DeleteGroups(_) => 2,
+        GroupRequest::OffsetDelete(_) => 0,
         GroupRequest::OffsetCommit(_) | GroupRequest::OffsetFetch(_) => 9,
     }
 }

@@ -122,6 +122,13 @@ pub(crate) fn answer(response: &GroupResponse) -> String {
             format!("txn-commit{}", codes.map(code).collect::<String>())
         }
         GroupResponse::OffsetFetch(r) => fetched(r),
+        GroupResponse::OffsetDelete(r) => {
+            let rows = r.topics.iter().flat_map(|t| t.partitions.iter().map(|p| (&t.name, p)));
+            let row = |(name, p): (&String, &offset_delete::OffsetDeleteResponsePartition)| {
+                format!(" {name}-{}:{}", p.partition_index, p.error_code.name())
+            };
+            format!("delete-offsets {}{}", r.error_code.name(), rows.map(row).collect::<String>())
+        }
     }
 }
 
@@ -168,8 +175,12 @@ fn described(group: &describe_groups::DescribedGroup) -> String {
         format!("{}={}/{}", m.member_id, text(&m.member_metadata), text(&m.member_assignment))
     };
     let members: Vec<String> = group.members.iter().map(member).collect();
+    let operations = match group.authorized_operations {
+        i32::MIN => String::new(),
+        set => format!(" operations={set:#b}"),
+    };
     format!(
-        "describe {} {} state={} type={} protocol={} [{}]",
+        "describe {} {} state={} type={} protocol={} [{}]{operations}",
         group.group_id,
         group.error_code.name(),
         group.group_state,

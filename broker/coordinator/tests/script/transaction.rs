@@ -7,6 +7,8 @@
 //! | `batch A tx pid=.. t-0 / ux pid2=.. ` | AddPartitionsToTxn v5 of one transaction; `verify` |
 //! | `offsets A tx pid= epoch= group=g` | AddOffsetsToTxn |
 //! | `end A tx pid= epoch= commit v=5` | EndTxn |
+//! | `describe A tx ux` | DescribeTransactions |
+//! | `list A states=Ongoing,Empty pids=0 older=5 pattern=t.*` | ListTransactions |
 //! | `write A tx pid= epoch= t-0 mode=add` | a Produce asks; `verify`, `abortable` |
 //! | `markers hold` / `release`, `marked t-0 CODE` | what the partitions answer |
 //! | `ids hold` / `fail` / `give first=0 count=10` | blocks of producer ids |
@@ -29,7 +31,8 @@ use mainstem_protocol::messages::add_partitions_to_txn::{
     AddPartitionsToTxnTopic, AddPartitionsToTxnTransaction,
 };
 use mainstem_protocol::messages::{
-    AddOffsetsToTxnRequest, AddPartitionsToTxnRequest, EndTxnRequest, InitProducerIdRequest,
+    AddOffsetsToTxnRequest, AddPartitionsToTxnRequest, DescribeTransactionsRequest, EndTxnRequest,
+    InitProducerIdRequest, ListTransactionsRequest,
 };
 use std::time::Duration;
 
@@ -250,6 +253,8 @@ impl Play for World {
             "batch" => self.request(command, 5, batch(command)),
             "offsets" => self.request(command, 4, add_offsets(command)),
             "end" => self.request(command, 5, end(command)),
+            "describe" => self.request(command, 0, describe(command)),
+            "list" => self.request(command, 2, list(command)),
             "write" => self.write(command),
             "markers" => {
                 self.marked = !command.has("hold");
@@ -376,5 +381,21 @@ fn end(command: &Command) -> TransactionRequest {
         producer_id: command.number("pid", 0),
         producer_epoch: command.number("epoch", 0),
         committed: command.has("commit"),
+    })
+}
+
+fn describe(command: &Command) -> TransactionRequest {
+    let transactional_ids = command.words[1..].to_vec();
+    TransactionRequest::DescribeTransactions(DescribeTransactionsRequest { transactional_ids })
+}
+
+fn list(command: &Command) -> TransactionRequest {
+    let several = |name: &str| command.text(name).into_iter().flat_map(|text| text.split(','));
+    let pids = several("pids").map(|id| id.parse().expect("a producer id"));
+    TransactionRequest::ListTransactions(ListTransactionsRequest {
+        state_filters: several("states").map(str::to_owned).collect(),
+        producer_id_filters: pids.collect(),
+        duration_filter: command.number("older", -1),
+        transactional_id_pattern: command.text("pattern").map(str::to_owned),
     })
 }

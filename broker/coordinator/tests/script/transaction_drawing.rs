@@ -3,6 +3,7 @@
 use mainstem_coordinator::CoordinatorRecord;
 use mainstem_coordinator::transaction::{Markers, TransactionResponse};
 use mainstem_protocol::messages::add_partitions_to_txn::AddPartitionsToTxnTopicResult;
+use mainstem_protocol::messages::describe_transactions::TransactionState as DescribedTransaction;
 use mainstem_protocol::messages::records::{TransactionLogKey, TransactionLogValue};
 use mainstem_protocol::{ErrorCode, Message, Reader, Writer};
 
@@ -89,11 +90,47 @@ pub(crate) fn answer(response: &TransactionResponse) -> String {
             }
             line
         }
+        TransactionResponse::DescribeTransactions(r) => {
+            format!("describe{}", r.transaction_states.iter().map(described).collect::<String>())
+        }
+        TransactionResponse::ListTransactions(r) => {
+            let mut line = "list".to_owned();
+            if r.error_code != ErrorCode::NONE {
+                line += &format!(" {}", r.error_code.name());
+            }
+            for it in &r.transaction_states {
+                let (id, pid) = (&it.transactional_id, it.producer_id);
+                line += &format!(" {id}:{pid}:{}", it.transaction_state);
+            }
+            for name in &r.unknown_state_filters {
+                line += &format!(" unknown={name}");
+            }
+            line
+        }
         TransactionResponse::Partitions(codes) => {
             let one = |(partition, code): (&_, &ErrorCode)| format!(" {partition}:{}", code.name());
             format!("write{}", codes.iter().map(one).collect::<String>())
         }
     }
+}
+
+fn described(it: &DescribedTransaction) -> String {
+    let id = &it.transactional_id;
+    if it.error_code != ErrorCode::NONE {
+        return format!(" {id}:{}", it.error_code.name());
+    }
+    let mut line = format!(
+        " {id}:{} producer={}:{} timeout={} start={}",
+        it.transaction_state,
+        it.producer_id,
+        it.producer_epoch,
+        it.transaction_timeout_ms,
+        it.transaction_start_time_ms
+    );
+    for topic in &it.topics {
+        line += &format!(" {}{:?}", topic.topic, topic.partitions);
+    }
+    line
 }
 
 fn topics(topics: &[AddPartitionsToTxnTopicResult]) -> String {

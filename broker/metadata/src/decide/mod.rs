@@ -10,6 +10,7 @@ mod delete_topics;
 mod partitions;
 mod producer_ids;
 mod restart;
+mod update_features;
 
 use crate::{Command, ControllerSettings, Decision, Image};
 use mainstem_platform::Random;
@@ -33,6 +34,7 @@ pub fn decide(
         Command::IncrementalAlterConfigs(request) => {
             alter_configs::change(image, settings, request)
         }
+        Command::UpdateFeatures(request) => update_features::decide(image, request),
         Command::AllocateProducerIds { broker } => producer_ids::decide(image, *broker),
         Command::RestartBroker { broker } => restart::decide(image, *broker),
     }

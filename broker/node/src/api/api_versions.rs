@@ -1,9 +1,8 @@
 //! ApiVersions: key 18, versions 0-4.
 //!
-//! Behaviour: lists the API table, and the features that clients act upon. `transaction.version`
-//! is finalized at 2, so clients use transactions with an epoch per transaction (KIP-890);
-//! `group.version`
-//! is finalized at 1, so they may use the consumer protocol of groups (KIP-848).
+//! Behaviour: lists the API table and the features of the cluster, supported and finalized. The
+//! epoch of the finalized ones is the offset of the metadata that they were read from, so a client
+//! that asks several brokers keeps the newest.
 //!
 //! Version notes:
 //! - An unknown version is answered in version 0 with UNSUPPORTED_VERSION and the versions of this
@@ -14,6 +13,7 @@
 use super::{Api, Place, TABLE};
 use crate::dispatch::{Request, RequestError};
 use crate::node::ShardNode;
+use mainstem_metadata::{FEATURES, Feature, Image};
 use mainstem_platform::Now;
 use mainstem_protocol::messages::api_versions::{
     ApiVersion, ApiVersionsRequest, ApiVersionsResponse, FinalizedFeatureKey, SupportedFeatureKey,
@@ -22,8 +22,8 @@ use mainstem_protocol::{ApiKey, ErrorCode};
 
 pub(crate) const API: Api = Api::new(ApiKey::ApiVersions, 0, 4, Place::AnyShard, handle);
 
-/// The levels that clients shall use: all that this broker has.
-const FEATURES: [(&str, i16); 2] = [("transaction.version", 2), ("group.version", 1)];
+/// From here on clients can read of a feature that its lowest level is 0.
+const VERSION_LEVEL_ZERO: i16 = 4;
 
 fn handle(node: &mut ShardNode, _: Now, request: &Request) -> Result<(), RequestError> {
     if !API.versions.contains(&request.version) {
@@ -43,29 +43,38 @@ fn handle(node: &mut ShardNode, _: Now, request: &Request) -> Result<(), Request
         node.respond(request.ticket, &response);
         return Ok(());
     }
-    let supported = |(name, max_version): &(&str, i16)| SupportedFeatureKey {
-        name: (*name).to_owned(),
-        min_version: 0,
-        max_version: *max_version,
-    };
-    let mut supported_features: Vec<_> = FEATURES.iter().map(supported).collect();
-    if request.version < 4 {
-        supported_features.clear();
-    }
-    let finalized = |(name, level): &(&str, i16)| FinalizedFeatureKey {
-        name: (*name).to_owned(),
-        max_version_level: *level,
-        min_version_level: *level,
-    };
+    let view = node.view();
     let response = ApiVersionsResponse {
         api_keys: TABLE.iter().map(line).collect(),
-        supported_features,
-        finalized_features_epoch: 0,
-        finalized_features: FEATURES.iter().map(finalized).collect(),
+        supported_features: supported(request.version),
+        finalized_features_epoch: view.offset.0,
+        finalized_features: finalized(&view.image),
         ..Default::default()
     };
     node.respond(request.ticket, &response);
     Ok(())
+}
+
+fn supported(version: i16) -> Vec<SupportedFeatureKey> {
+    let is_readable = |low: i16| 0 < low || VERSION_LEVEL_ZERO <= version;
+    let readable = FEATURES.iter().filter(|feature| is_readable(*feature.supported.start()));
+    let row = |feature: &Feature| SupportedFeatureKey {
+        name: feature.name.to_owned(),
+        min_version: *feature.supported.start(),
+        max_version: *feature.supported.end(),
+    };
+    readable.map(row).collect()
+}
+
+/// What is at level 0 is off, and not shown.
+fn finalized(image: &Image) -> Vec<FinalizedFeatureKey> {
+    let levels = FEATURES.iter().map(|feature| (feature.name, feature.finalized_level(image)));
+    let row = |(name, level): (&str, i16)| FinalizedFeatureKey {
+        name: name.to_owned(),
+        max_version_level: level,
+        min_version_level: level,
+    };
+    levels.filter(|(_, level)| 0 < *level).map(row).collect()
 }
 
 fn line(api: &Api) -> ApiVersion {

@@ -1,7 +1,8 @@
 //! DescribeCluster: key 60, versions 0-2.
 //!
-//! Behaviour: this broker, which is also the controller. The endpoints of controllers are not
-//! shown to clients: UNSUPPORTED_ENDPOINT_TYPE.
+//! Behaviour: this broker, which is also the controller. Who asks for the endpoints of controllers
+//! has come to the wrong listener: MISMATCHED_ENDPOINT_TYPE. Other types of endpoints are not
+//! known: UNSUPPORTED_ENDPOINT_TYPE.
 //!
 //! Version notes:
 //! - v1: endpoint type (KIP-919). v2: fenced brokers (KIP-1073); there are none.
@@ -18,8 +19,9 @@ use mainstem_protocol::{ApiKey, ErrorCode};
 
 pub(crate) const API: Api = Api::new(ApiKey::DescribeCluster, 0, 2, Place::AnyShard, handle);
 
-/// Endpoints of brokers, as against those of controllers.
+/// Endpoints of brokers, and of controllers.
 const ENDPOINT_BROKERS: i8 = 1;
+const ENDPOINT_CONTROLLERS: i8 = 2;
 
 fn handle(node: &mut ShardNode, _: Now, request: &Request) -> Result<(), RequestError> {
     let body: DescribeClusterRequest = request.decode()?;
@@ -42,9 +44,13 @@ fn handle(node: &mut ShardNode, _: Now, request: &Request) -> Result<(), Request
             response.cluster_authorized_operations = authorized::CLUSTER;
         }
     } else {
-        response.error_code = ErrorCode::UNSUPPORTED_ENDPOINT_TYPE;
+        response.error_code = match body.endpoint_type {
+            ENDPOINT_CONTROLLERS => ErrorCode::MISMATCHED_ENDPOINT_TYPE,
+            _ => ErrorCode::UNSUPPORTED_ENDPOINT_TYPE,
+        };
         response.error_message = Some("only the endpoints of brokers are shown".to_owned());
     }
+    node.metrics.error(response.error_code);
     node.respond(request.ticket, &response);
     Ok(())
 }

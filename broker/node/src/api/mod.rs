@@ -21,6 +21,11 @@ mod delete_topics;
 mod describe_cluster;
 mod describe_configs;
 mod describe_groups;
+mod describe_producers;
+mod describe_quorum;
+mod describe_topic_partitions;
+mod describe_transactions;
+mod elect_leaders;
 mod end_txn;
 mod fetch;
 mod find_coordinator;
@@ -32,22 +37,28 @@ mod leave_group;
 mod list_config_resources;
 mod list_groups;
 mod list_offsets;
+mod list_transactions;
 mod metadata;
 mod offset_commit;
+mod offset_delete;
 mod offset_fetch;
 mod offset_for_leader_epoch;
 mod produce;
 mod sync_group;
 mod txn_offset_commit;
+mod update_features;
+mod write_txn_markers;
 
 pub(crate) use create_topics::TopicsWait;
 pub(crate) use delete_topics::DeleteWait;
 pub(crate) use find_coordinator::CoordinatorsWait;
 pub(crate) use metadata::MetadataWait;
 pub(crate) use txn_offset_commit::TxnOffsetCommitWait;
+pub(crate) use write_txn_markers::marked as markers_written;
 
 use crate::ask::{Ticket, Told};
 use crate::dispatch::{Request, RequestError};
+use crate::gather::Gather;
 use crate::node::ShardNode;
 use mainstem_platform::Now;
 use mainstem_protocol::ApiKey;
@@ -106,16 +117,25 @@ pub(crate) static TABLE: &[Api] = &[
     add_partitions_to_txn::API,
     add_offsets_to_txn::API,
     end_txn::API,
+    write_txn_markers::API,
     txn_offset_commit::API,
     describe_configs::API,
     alter_configs::API,
     create_partitions::API,
     delete_groups::API,
+    elect_leaders::API,
     incremental_alter_configs::API,
+    offset_delete::API,
+    describe_quorum::API,
+    update_features::API,
     describe_cluster::API,
     consumer_group_heartbeat::API,
     consumer_group_describe::API,
+    describe_producers::API,
+    describe_transactions::API,
+    list_transactions::API,
     list_config_resources::API,
+    describe_topic_partitions::API,
 ];
 
 /// The table's line of a key.
@@ -127,9 +147,11 @@ pub(crate) fn find(key: ApiKey) -> Option<&'static Api> {
 pub(crate) enum Pending {
     Produce(produce::Gather),
     Fetch(Box<fetch::Waiting>),
-    ListOffsets(list_offsets::Gather),
-    DeleteRecords(delete_records::Gather),
-    EpochEnd(offset_for_leader_epoch::Gather),
+    ListOffsets(Gather<list_offsets::Offsets>),
+    DeleteRecords(Gather<delete_records::Deletion>),
+    EpochEnd(Gather<offset_for_leader_epoch::EpochEnds>),
+    Producers(Gather<describe_producers::Producers>),
+    Markers(write_txn_markers::MarkersWait),
 }
 
 impl ShardNode {
@@ -146,13 +168,16 @@ impl ShardNode {
             }
             (Pending::Fetch(waiting), told) => fetch::told(self, now, ticket, waiting, told),
             (Pending::ListOffsets(gather), Told::Offsets(outcomes)) => {
-                list_offsets::told(self, ticket, gather, outcomes);
+                gather.told(self, ticket, outcomes);
             }
             (Pending::DeleteRecords(gather), Told::DeleteRecords(outcomes)) => {
-                delete_records::told(self, ticket, gather, outcomes);
+                gather.told(self, ticket, outcomes);
             }
             (Pending::EpochEnd(gather), Told::EpochEnd(outcomes)) => {
-                offset_for_leader_epoch::told(self, ticket, gather, outcomes);
+                gather.told(self, ticket, outcomes);
+            }
+            (Pending::Producers(gather), Told::Producers(outcomes)) => {
+                gather.told(self, ticket, outcomes);
             }
             (_, told) => unreachable!("an answer to another question: {told:?}"),
         }

@@ -2,97 +2,76 @@
 //!
 //! Behaviour: where the log of a leader epoch ended, so that a client can tell whether what it
 //! has read was cut off later (KIP-320). The answer names the largest epoch that is not above
-//! the one asked for.
+//! the one asked for; for an epoch that the log cannot know it is -1 and -1.
 //!
 //! Version notes:
 //! - v2: the client's own leader epoch. v3: replica id. v4: flexible.
 
 use super::{Api, Pending, Place};
-use crate::ask::{Ask, EpochEndItem, EpochEndOutcome, PartitionKey, Ticket};
-use crate::cluster::shard_of;
+use crate::ask::{Ask, EpochEndQuestion, Item};
 use crate::dispatch::{Request, RequestError};
-use crate::event::ShardIndex;
+use crate::gather::{Gather, Inquiry, Questions};
 use crate::node::ShardNode;
 use mainstem_platform::Now;
 use mainstem_protocol::messages::offset_for_leader_epoch::{
     EpochEndOffset, OffsetForLeaderEpochRequest, OffsetForLeaderEpochResponse,
     OffsetForLeaderTopicResult,
 };
-use mainstem_protocol::{ApiKey, ErrorCode, LeaderEpoch, PartitionIndex};
-use std::collections::BTreeMap;
+use mainstem_protocol::{ApiKey, ErrorCode, LeaderEpoch, Offset};
 
 pub(crate) const API: Api = Api::new(ApiKey::OffsetForLeaderEpoch, 2, 4, Place::AnyShard, handle);
 
-/// Answers of one request.
-pub(crate) struct Gather {
-    topics: Vec<OffsetForLeaderTopicResult>,
-    slots: Vec<(usize, usize)>,
-    missing: usize,
+/// Where do epochs end?
+pub(crate) struct EpochEnds;
+
+impl Inquiry for EpochEnds {
+    type Question = EpochEndQuestion;
+    /// The epoch and its end.
+    type Answer = (LeaderEpoch, Offset);
+    type Topic = OffsetForLeaderTopicResult;
+    type Row = EpochEndOffset;
+    type Response = OffsetForLeaderEpochResponse;
+
+    fn ask(items: Vec<Item<EpochEndQuestion>>) -> Ask {
+        Ask::EpochEnd(items)
+    }
+
+    fn rows(topic: &mut OffsetForLeaderTopicResult) -> &mut Vec<EpochEndOffset> {
+        &mut topic.partitions
+    }
+
+    fn fill(&self, row: &mut EpochEndOffset, answer: Result<(LeaderEpoch, Offset), ErrorCode>) {
+        match answer {
+            Ok((epoch, end)) => (row.leader_epoch, row.end_offset) = (epoch.0, end.0),
+            Err(error) => row.error_code = error,
+        }
+    }
+
+    fn response(topics: Vec<OffsetForLeaderTopicResult>) -> OffsetForLeaderEpochResponse {
+        OffsetForLeaderEpochResponse { topics, ..Default::default() }
+    }
+
+    fn pending(gather: Gather<EpochEnds>) -> Pending {
+        Pending::EpochEnd(gather)
+    }
 }
 
 fn handle(node: &mut ShardNode, _: Now, request: &Request) -> Result<(), RequestError> {
     let body: OffsetForLeaderEpochRequest = request.decode()?;
-    let view = node.view();
-    let mut gather = Gather { topics: Vec::new(), slots: Vec::new(), missing: 0 };
-    let mut asks: BTreeMap<ShardIndex, Vec<EpochEndItem>> = BTreeMap::new();
-    for topic in &body.topics {
-        let found = view.topic(&topic.topic);
-        let mut answer =
-            OffsetForLeaderTopicResult { topic: topic.topic.clone(), ..Default::default() };
-        for partition in &topic.partitions {
-            let slot = gather.slots.len();
-            gather.slots.push((gather.topics.len(), answer.partitions.len()));
-            let index = PartitionIndex(partition.partition);
-            let key = found.as_ref().map(|(_, id)| PartitionKey { topic: *id, partition: index });
-            let mut row = EpochEndOffset { partition: partition.partition, ..Default::default() };
-            match key.filter(|key| view.has_partition(key)) {
-                Some(key) => {
-                    let shard = shard_of(&topic.topic, &key, node.shard_count);
-                    asks.entry(shard).or_default().push(EpochEndItem {
-                        slot,
-                        key,
-                        current_leader_epoch: LeaderEpoch(partition.current_leader_epoch),
-                        epoch: LeaderEpoch(partition.leader_epoch),
-                    });
-                }
-                None => row.error_code = ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
-            }
-            answer.partitions.push(row);
+    let mut questions = Questions::new(node, EpochEnds);
+    for topic in body.topics {
+        let name = topic.topic.clone();
+        let answer = OffsetForLeaderTopicResult { topic: name, ..Default::default() };
+        questions.topic(&topic.topic, answer);
+        for asked in topic.partitions {
+            let question = EpochEndQuestion {
+                current_leader_epoch: LeaderEpoch(asked.current_leader_epoch),
+                epoch: LeaderEpoch(asked.leader_epoch),
+            };
+            let row = EpochEndOffset { partition: asked.partition, ..Default::default() };
+            questions.partition(asked.partition, row, Ok(question));
         }
-        gather.topics.push(answer);
     }
-    gather.missing = asks.len();
-    for (shard, items) in asks {
-        node.ask(shard, request.ticket, Ask::EpochEnd(items));
-    }
-    finish_or_wait(node, request.ticket, gather);
+    questions.send(node, request.ticket);
     Ok(())
-}
-
-/// A shard has answered.
-pub(crate) fn told(
-    node: &mut ShardNode,
-    ticket: Ticket,
-    mut gather: Gather,
-    outcomes: Vec<EpochEndOutcome>,
-) {
-    gather.missing -= 1;
-    for outcome in outcomes {
-        node.metrics.error(outcome.error);
-        let Some((topic, partition)) = gather.slots.get(outcome.slot).copied() else { continue };
-        let row = &mut gather.topics[topic].partitions[partition];
-        row.error_code = outcome.error;
-        row.leader_epoch = outcome.epoch.0;
-        row.end_offset = outcome.end_offset.0;
-    }
-    finish_or_wait(node, ticket, gather);
-}
-
-fn finish_or_wait(node: &mut ShardNode, ticket: Ticket, gather: Gather) {
-    if 0 < gather.missing {
-        node.pending.insert(ticket, Pending::EpochEnd(gather));
-        return;
-    }
-    let response = OffsetForLeaderEpochResponse { topics: gather.topics, ..Default::default() };
-    node.respond(ticket, &response);
 }

@@ -10,7 +10,7 @@ use super::verify::Checked;
 use super::{Partition, Then};
 use crate::ask::{
     Acks, AppendAsk, AppendItem, AppendOutcome, Asker, MarkersAsk, PartitionKey, Told,
-    TransactionalWrite,
+    TransactionEnd, TransactionalWrite,
 };
 use crate::node::ShardNode;
 use bytes::BytesMut;
@@ -155,18 +155,19 @@ impl ShardNode {
                 self.tell(asker, Told::Marked { key: *key, error });
                 continue;
             };
+            let end = ask.end;
             partition.invalidate_verification(
-                ask.producer_id,
-                ask.producer_epoch,
-                ask.transaction_version,
+                end.producer_id,
+                end.producer_epoch,
+                end.transaction_version,
             );
-            let appended = append_marker(now, partition, ask);
+            let appended = append_marker(now, partition, end);
             // A marker whose transaction has already ended here was written before: the
             // coordinator drives an end again after a restart.
-            let nothing_open = !partition.log.has_open_transaction(ask.producer_id);
+            let nothing_open = !partition.log.has_open_transaction(end.producer_id);
             let repeated =
                 nothing_open && matches!(&appended, Err(AppendError::InvalidProducerEpoch { .. }));
-            let end = partition.log.log_end_offset();
+            let log_end = partition.log.log_end_offset();
             let told = |error| Told::Marked { key: *key, error };
             match self.account(key, appended) {
                 Ok(appended) => {
@@ -174,7 +175,7 @@ impl ShardNode {
                     self.when_committed(key, appended.last_offset.next(), then);
                 }
                 Err(_) if repeated => {
-                    self.when_committed(key, end, Then::Tell(asker, told(ErrorCode::NONE)));
+                    self.when_committed(key, log_end, Then::Tell(asker, told(ErrorCode::NONE)));
                 }
                 Err(refusal) => self.tell(asker, told(refusal.error)),
             }
@@ -222,14 +223,14 @@ impl From<AppendError> for Refusal {
 fn append_marker(
     now: Now,
     partition: &mut Partition,
-    ask: &MarkersAsk,
+    end: TransactionEnd,
 ) -> Result<Appended, AppendError> {
     let marker = Marker {
-        producer_id: ask.producer_id,
-        producer_epoch: ask.producer_epoch,
-        commit: ask.commit,
-        coordinator_epoch: ask.coordinator_epoch,
-        transaction_version: ask.transaction_version,
+        producer_id: end.producer_id,
+        producer_epoch: end.producer_epoch,
+        commit: end.commit,
+        coordinator_epoch: end.coordinator_epoch,
+        transaction_version: end.transaction_version,
     };
     partition.log.append_marker(now, marker, partition.leader_epoch)
 }

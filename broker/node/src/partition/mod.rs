@@ -99,12 +99,12 @@ impl Partition {
     }
 
     /// Whether what the client believes of the leader is so. -1 believes nothing.
-    fn check_leader_epoch(&self, believed: LeaderEpoch) -> ErrorCode {
+    fn check_leader_epoch(&self, believed: LeaderEpoch) -> Result<(), ErrorCode> {
         match believed.cmp(&self.leader_epoch) {
-            _ if believed.is_none() => ErrorCode::NONE,
-            std::cmp::Ordering::Less => ErrorCode::FENCED_LEADER_EPOCH,
-            std::cmp::Ordering::Equal => ErrorCode::NONE,
-            std::cmp::Ordering::Greater => ErrorCode::UNKNOWN_LEADER_EPOCH,
+            _ if believed.is_none() => Ok(()),
+            std::cmp::Ordering::Less => Err(ErrorCode::FENCED_LEADER_EPOCH),
+            std::cmp::Ordering::Equal => Ok(()),
+            std::cmp::Ordering::Greater => Err(ErrorCode::UNKNOWN_LEADER_EPOCH),
         }
     }
 }
@@ -184,9 +184,10 @@ impl ShardNode {
             Ask::Append(ask) => self.handle_append(now, asker, ask),
             Ask::Read(ask) => self.handle_read(asker, &ask),
             Ask::Unwatch => self.partitions.unwatch(asker),
-            Ask::Offsets { isolation, items } => self.handle_offsets(asker, isolation, &items),
+            Ask::Offsets(items) => self.handle_offsets(asker, &items),
             Ask::DeleteRecords(items) => self.handle_delete_records(asker, &items),
             Ask::EpochEnd(items) => self.handle_epoch_end(asker, &items),
+            Ask::Producers(items) => self.handle_producers(asker, &items),
             Ask::Markers(ask) => self.handle_markers(now, asker, &ask),
         }
     }

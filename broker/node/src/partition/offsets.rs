@@ -1,123 +1,135 @@
 //! Questions about offsets: where the log begins and ends, what was written when, where an epoch
-//! ended, and forgetting the beginning.
+//! ended, where producers have open transactions, and forgetting the beginning.
 
-use super::Partition;
 use super::read::read_error_code;
+use super::{Partition, Partitions};
 use crate::ask::{
-    Asker, DeleteRecordsItem, DeleteRecordsOutcome, EpochEndItem, EpochEndOutcome, Isolation,
-    OffsetItem, OffsetOutcome, OffsetQuestion, Told,
+    Asker, EpochEndQuestion, FoundOffset, Isolation, Item, OffsetQuestion, Outcome, SoughtOffset,
+    Told,
 };
+use crate::cluster::is_internal;
 use crate::node::ShardNode;
 use mainstem_protocol::{ErrorCode, LeaderEpoch, Offset};
 use mainstem_storage::{Bound, ReadError, TimestampedOffset};
 
-impl ShardNode {
-    pub(super) fn handle_offsets(
-        &mut self,
-        asker: Asker,
-        isolation: Isolation,
-        items: &[OffsetItem],
-    ) {
-        let answer = |item: &OffsetItem| match self.partitions.get(&item.key) {
-            Some(partition) => find_offset(partition, isolation, item),
-            None => no_offset(item, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION),
+/// The answer when there is nothing of the kind that is sought.
+const NOTHING: FoundOffset =
+    FoundOffset { offset: Offset::NONE, timestamp_ms: -1, leader_epoch: LeaderEpoch::NONE };
+
+impl Partitions {
+    /// Asks each partition its question.
+    pub(super) fn answer_each<Q, A>(
+        &self,
+        items: &[Item<Q>],
+        answer: impl Fn(&Partition, &Q) -> Result<A, ErrorCode>,
+    ) -> Vec<Outcome<A>> {
+        let one = |item: &Item<Q>| Outcome {
+            slot: item.slot,
+            answer: match self.map.get(&item.key) {
+                Some(partition) => answer(partition, &item.question),
+                None => Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION),
+            },
         };
-        let outcomes = items.iter().map(answer).collect();
+        items.iter().map(one).collect()
+    }
+}
+
+impl ShardNode {
+    pub(super) fn handle_offsets(&mut self, asker: Asker, items: &[Item<OffsetQuestion>]) {
+        let outcomes = self.partitions.answer_each(items, find_offset);
         self.tell(asker, Told::Offsets(outcomes));
     }
 
-    pub(super) fn handle_epoch_end(&mut self, asker: Asker, items: &[EpochEndItem]) {
-        let answer = |item: &EpochEndItem| {
-            let mut outcome = EpochEndOutcome {
-                slot: item.slot,
-                error: ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
-                epoch: LeaderEpoch::NONE,
-                end_offset: Offset::NONE,
-            };
-            if let Some(partition) = self.partitions.get(&item.key) {
-                outcome.error = partition.check_leader_epoch(item.current_leader_epoch);
-                let end = partition.log.offset_for_leader_epoch(item.epoch);
-                if let (ErrorCode::NONE, Some((epoch, end))) = (outcome.error, end) {
-                    (outcome.epoch, outcome.end_offset) = (epoch, end);
-                }
-            }
-            outcome
-        };
-        let outcomes = items.iter().map(answer).collect();
+    pub(super) fn handle_epoch_end(&mut self, asker: Asker, items: &[Item<EpochEndQuestion>]) {
+        let outcomes = self.partitions.answer_each(items, epoch_end);
         self.tell(asker, Told::EpochEnd(outcomes));
     }
 
-    pub(super) fn handle_delete_records(&mut self, asker: Asker, items: &[DeleteRecordsItem]) {
+    pub(super) fn handle_producers(&mut self, asker: Asker, items: &[Item<()>]) {
+        let producers = |partition: &Partition, (): &()| Ok(partition.log.producers());
+        let outcomes = self.partitions.answer_each(items, producers);
+        self.tell(asker, Told::Producers(outcomes));
+    }
+
+    pub(super) fn handle_delete_records(&mut self, asker: Asker, items: &[Item<Option<Offset>>]) {
         let mut outcomes = Vec::with_capacity(items.len());
         for item in items {
-            let result = match self.partitions.get_mut(&item.key) {
-                Some(partition) => delete_records(partition, item.before),
+            let answer = match self.partitions.get_mut(&item.key) {
+                Some(partition) => delete_records(partition, item.question),
                 None => Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION),
             };
-            if result.is_ok() {
+            if answer.is_ok() {
                 self.partitions.dirty.insert(item.key);
             }
-            let (error, low_watermark) = match result {
-                Ok(start) => (ErrorCode::NONE, start),
-                Err(error) => (error, Offset::NONE),
-            };
-            outcomes.push(DeleteRecordsOutcome { slot: item.slot, error, low_watermark });
+            outcomes.push(Outcome { slot: item.slot, answer });
         }
         self.tell(asker, Told::DeleteRecords(outcomes));
     }
 }
 
-fn no_offset(item: &OffsetItem, error: ErrorCode) -> OffsetOutcome {
-    OffsetOutcome {
-        slot: item.slot,
-        error,
-        offset: Offset::NONE,
-        timestamp_ms: -1,
-        leader_epoch: LeaderEpoch::NONE,
+fn epoch_end(
+    partition: &Partition,
+    question: &EpochEndQuestion,
+) -> Result<(LeaderEpoch, Offset), ErrorCode> {
+    partition.check_leader_epoch(question.current_leader_epoch)?;
+    let (log, asked) = (&partition.log, question.epoch);
+    // The present epoch begins with its leader, not with the first record that it writes.
+    if asked == partition.leader_epoch {
+        return Ok((asked, log.log_end_offset()));
     }
+    if asked.is_none() || partition.leader_epoch < asked {
+        return Ok((LeaderEpoch::NONE, Offset::NONE));
+    }
+    // An epoch from before the log's beginning ended there.
+    let end = log.offset_for_leader_epoch(asked);
+    Ok(end.unwrap_or((asked, log.log_start_offset())))
 }
 
-fn find_offset(partition: &Partition, isolation: Isolation, item: &OffsetItem) -> OffsetOutcome {
-    let mut outcome = no_offset(item, partition.check_leader_epoch(item.current_leader_epoch));
-    if outcome.error != ErrorCode::NONE {
-        return outcome;
-    }
+/// The epoch that an earliest offset is answered with. Where no record is, the next one will be
+/// the present leader's.
+fn epoch_of_start(partition: &Partition) -> LeaderEpoch {
+    let epoch = partition.log.epoch_at(partition.log.log_start_offset());
+    epoch.unwrap_or(partition.leader_epoch)
+}
+
+fn find_offset(partition: &Partition, question: &OffsetQuestion) -> Result<FoundOffset, ErrorCode> {
+    partition.check_leader_epoch(question.current_leader_epoch)?;
     let log = &partition.log;
-    let bound = match isolation {
+    let bound = match question.isolation {
         Isolation::ReadUncommitted => Bound::HighWatermark,
         Isolation::ReadCommitted => Bound::LastStable,
     };
-    let found: Result<Option<TimestampedOffset>, ReadError> = match item.question {
-        OffsetQuestion::Earliest => {
-            outcome.offset = log.log_start_offset();
-            return outcome;
+    let found: Result<Option<TimestampedOffset>, ReadError> = match question.sought {
+        SoughtOffset::Earliest => {
+            let (offset, leader_epoch) = (log.log_start_offset(), epoch_of_start(partition));
+            return Ok(FoundOffset { offset, leader_epoch, ..NOTHING });
         }
-        OffsetQuestion::Latest => {
-            outcome.offset = partition.bound(isolation);
-            outcome.leader_epoch = partition.leader_epoch;
-            return outcome;
+        SoughtOffset::Latest => {
+            let (offset, leader_epoch) = (log.end_of(bound), partition.leader_epoch);
+            return Ok(FoundOffset { offset, leader_epoch, ..NOTHING });
         }
-        OffsetQuestion::MaxTimestamp => log.offset_of_max_timestamp(bound),
-        OffsetQuestion::AtTimestamp { timestamp_ms } => {
-            log.offset_for_timestamp(timestamp_ms, bound)
-        }
+        SoughtOffset::MaxTimestamp => log.offset_of_max_timestamp(bound),
+        SoughtOffset::AtTimestamp { timestamp_ms } => log.offset_for_timestamp(timestamp_ms, bound),
+        SoughtOffset::Tiered => Ok(None),
     };
     match found {
-        Ok(Some(found)) => {
-            outcome.offset = found.offset;
-            outcome.timestamp_ms = found.timestamp_ms;
-            outcome.leader_epoch = found.leader_epoch;
-        }
-        Ok(None) => {}
+        Ok(Some(found)) => Ok(FoundOffset {
+            offset: found.offset,
+            timestamp_ms: found.timestamp_ms,
+            leader_epoch: found.leader_epoch,
+        }),
+        Ok(None) => Ok(NOTHING),
         Err(error) => {
             tracing::error!(topic = &*partition.topic, %error, "looking for a time failed");
-            outcome.error = read_error_code(&error);
+            Err(read_error_code(&error))
         }
     }
-    outcome
 }
 
 fn delete_records(partition: &mut Partition, before: Option<Offset>) -> Result<Offset, ErrorCode> {
+    if is_internal(&partition.topic) {
+        return Err(ErrorCode::INVALID_TOPIC_EXCEPTION);
+    }
     // Records of a compacted topic are kept by key, not by age (KAFKA's rule as well).
     if !partition.log.config().cleanup_policy.delete {
         return Err(ErrorCode::POLICY_VIOLATION);

@@ -107,8 +107,7 @@ fn read(
     bytes_left: i32,
     min_one: bool,
 ) -> ReadOutcome {
-    let error = partition.check_leader_epoch(item.current_leader_epoch);
-    if error != ErrorCode::NONE {
+    if let Err(error) = partition.check_leader_epoch(item.current_leader_epoch) {
         return failed(item, error);
     }
     let log = &partition.log;

@@ -65,6 +65,8 @@ pub(crate) enum ControllerThen {
     Coordinators(CoordinatorsWait),
     /// The transaction coordinator gets its block of producer ids.
     ProducerIds,
+    /// UpdateFeatures answers.
+    FeaturesUpdated(Ticket),
     /// A command of the registry is taken again, with the topic that it made.
     Registry { token: CommandToken, command: mainstem_registry::Command },
     /// Nobody waits.
@@ -303,6 +305,10 @@ impl ShardNode {
             (ControllerThen::ProducerIds, _) => {
                 self.handle_producer_ids(now, Err(ErrorCode::UNKNOWN_SERVER_ERROR));
             }
+            (ControllerThen::FeaturesUpdated(ticket), Reply::UpdateFeatures(response)) => {
+                self.metrics.error(response.error_code);
+                self.respond(ticket, &response);
+            }
             (ControllerThen::Nobody, _) => {}
             (then, reply) => unreachable!("{then:?} does not follow {reply:?}"),
         }
@@ -366,6 +372,10 @@ fn refuse_all(reply: &mut Reply, error: ErrorCode) {
         }
         Reply::IncrementalAlterConfigs(response) => {
             response.responses.iter_mut().for_each(|resource| resource.error_code = error);
+        }
+        Reply::UpdateFeatures(response) => {
+            response.error_code = error;
+            response.results.iter_mut().for_each(|feature| feature.error_code = error);
         }
         Reply::ProducerIds { .. } | Reply::NoProducerIdsLeft | Reply::BrokerRestarted { .. } => {
             *reply = Reply::NoProducerIdsLeft;

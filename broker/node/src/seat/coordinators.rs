@@ -170,6 +170,7 @@ impl ShardNode {
                     GroupResponse::DeleteGroups(response) => self.respond(to, &response),
                     GroupResponse::OffsetCommit(response) => self.respond(to, &response),
                     GroupResponse::OffsetFetch(response) => self.respond(to, &response),
+                    GroupResponse::OffsetDelete(response) => self.respond(to, &response),
                     GroupResponse::TxnOffsetCommit(response) => self.respond(to, &response),
                 }
             }
@@ -196,6 +197,10 @@ impl ShardNode {
                     }
                     TransactionResponse::AddOffsetsToTxn(response) => self.respond(to, &response),
                     TransactionResponse::EndTxn(response) => self.respond(to, &response),
+                    TransactionResponse::DescribeTransactions(response) => {
+                        self.respond(to, &response);
+                    }
+                    TransactionResponse::ListTransactions(response) => self.respond(to, &response),
                     TransactionResponse::Partitions(results) => {
                         self.handle_participation(now, to, &results);
                     }

@@ -20,8 +20,9 @@ mod markers;
 mod registry;
 mod view;
 
-pub(crate) use controller::ControllerThen;
+pub(crate) use controller::{ControllerThen, METADATA_KEY};
 pub(crate) use coordinators::context;
+pub(crate) use markers::MarkersFor;
 
 use crate::ask::{Asker, Ticket};
 use crate::event::CommandToken;

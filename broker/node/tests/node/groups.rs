@@ -3,6 +3,7 @@
 use crate::driver::World;
 use bytes::Bytes;
 use mainstem_protocol::ErrorCode;
+use mainstem_protocol::consumer_protocol::{ConsumerProtocolSubscription, encode_subscription};
 use mainstem_protocol::messages::consumer_group_heartbeat::OwnedTopicPartitions;
 use mainstem_protocol::messages::create_topics::CreatableTopic;
 use mainstem_protocol::messages::incremental_alter_configs::{
@@ -12,12 +13,15 @@ use mainstem_protocol::messages::join_group::JoinGroupRequestProtocol;
 use mainstem_protocol::messages::offset_commit::{
     OffsetCommitRequestPartition, OffsetCommitRequestTopic,
 };
+use mainstem_protocol::messages::offset_delete::{
+    OffsetDeleteRequestPartition, OffsetDeleteRequestTopic,
+};
 use mainstem_protocol::messages::offset_fetch::OffsetFetchRequestGroup;
 use mainstem_protocol::messages::sync_group::SyncGroupRequestAssignment;
 use mainstem_protocol::messages::{
     ConsumerGroupDescribeRequest, ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse,
     CreateTopicsRequest, DeleteTopicsRequest, FindCoordinatorRequest, HeartbeatRequest,
-    IncrementalAlterConfigsRequest, JoinGroupRequest, ListGroupsRequest, OffsetCommitRequest,
+    IncrementalAlterConfigsRequest, JoinGroupRequest, ListGroupsRequest, OffsetCommitRequest, OffsetDeleteRequest,
     OffsetFetchRequest, SyncGroupRequest,
 };
 
@@ -29,7 +33,10 @@ fn find(world: &mut World) {
     assert_eq!((coordinator.error_code, coordinator.node_id), (ErrorCode::NONE, 1));
 }
 
+/// A member that is subscribed to `t`.
 fn join(world: &mut World) -> (String, i32) {
+    let subscription =
+        ConsumerProtocolSubscription { topics: vec!["t".to_owned()], ..Default::default() };
     let mut request = JoinGroupRequest {
         group_id: "g".to_owned(),
         session_timeout_ms: 10_000,
@@ -37,7 +44,7 @@ fn join(world: &mut World) -> (String, i32) {
         protocol_type: "consumer".to_owned(),
         protocols: vec![JoinGroupRequestProtocol {
             name: "range".to_owned(),
-            metadata: Bytes::from_static(b"m"),
+            metadata: encode_subscription(&subscription, 1).expect("a subscription"),
         }],
         ..Default::default()
     };
@@ -123,6 +130,40 @@ fn a_member_joins_and_its_offsets_outlive_the_broker() {
         world.advance_ms(1);
         let groups = world.call(1, 4, &ListGroupsRequest::default()).groups;
         assert_eq!(groups[0].group_state, "Empty");
+    }
+}
+
+#[test]
+fn a_living_group_keeps_the_offsets_of_what_it_reads() {
+    for shards in [1, 2] {
+        let mut world = World::new(shards);
+        let topic = |name: &str| CreatableTopic {
+            name: name.to_owned(),
+            num_partitions: 1,
+            replication_factor: 1,
+            ..Default::default()
+        };
+        let topics = vec![topic("t"), topic("u")];
+        world.call(1, 7, &CreateTopicsRequest { topics, ..Default::default() });
+        find(&mut world);
+        join(&mut world);
+        let delete = |name: &str| OffsetDeleteRequestTopic {
+            name: name.to_owned(),
+            partitions: vec![OffsetDeleteRequestPartition { partition_index: 0 }],
+        };
+        let request = OffsetDeleteRequest {
+            group_id: "g".to_owned(),
+            topics: vec![delete("t"), delete("u"), delete("gone")],
+        };
+        let response = world.call(1, 0, &request);
+        assert_eq!(response.error_code, ErrorCode::NONE);
+        let rows = response.topics.iter().map(|topic| topic.partitions[0].error_code);
+        let expected = [
+            ErrorCode::GROUP_SUBSCRIBED_TO_TOPIC,
+            ErrorCode::NONE,
+            ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
+        ];
+        assert_eq!(rows.collect::<Vec<_>>(), expected);
     }
 }
 

@@ -1,6 +1,7 @@
 //! DeleteRecords, OffsetForLeaderEpoch, and offsets committed inside a transaction.
 
 use crate::driver::World;
+use crate::driver::script::check;
 use mainstem_protocol::ErrorCode;
 use mainstem_protocol::messages::create_topics::CreatableTopic;
 use mainstem_protocol::messages::delete_records::{DeleteRecordsPartition, DeleteRecordsTopic};
@@ -94,6 +95,100 @@ fn an_epoch_ends_where_the_next_one_begins() {
     };
     assert_eq!(end(0), (ErrorCode::NONE, 0, 2));
     assert_eq!(end(1), (ErrorCode::NONE, 1, 5));
+}
+
+#[test]
+fn every_word_of_list_offsets_is_answered_with_its_epoch() {
+    check(
+        r"
+topic t 1
+  t NONE
+# Nothing is there yet: the epoch is that of whoever will write.
+offsets t-0 earliest epochs
+  NONE offset=0 timestamp=-1 epoch=0
+offsets t-0 latest epochs
+  NONE offset=0 timestamp=-1 epoch=0
+offsets t-0 max epochs
+  NONE offset=-1 timestamp=-1 epoch=-1
+produce t-0 a at=2000
+  base=0
+produce t-0 b at=1000
+  base=1
+kill
+produce t-0 c at=1500
+  base=2
+offsets t-0 earliest epochs
+  NONE offset=0 timestamp=-1 epoch=0
+offsets t-0 latest epochs
+  NONE offset=3 timestamp=-1 epoch=1
+offsets t-0 max epochs
+  NONE offset=0 timestamp=2000 epoch=0
+offsets t-0 1200 epochs
+  NONE offset=0 timestamp=2000 epoch=0
+offsets t-0 2001 epochs
+  NONE offset=-1 timestamp=-1 epoch=-1
+offsets t-0 earliest-local epochs
+  NONE offset=0 timestamp=-1 epoch=0
+# No topic is tiered: nothing is there, and nothing waits for it.
+offsets t-0 tiered v=9 epochs
+  NONE offset=-1 timestamp=-1 epoch=-1
+offsets t-0 pending-upload v=11 epochs
+  NONE offset=-1 timestamp=-1 epoch=-1
+offsets t-9 pending-upload v=11
+  UNKNOWN_TOPIC_OR_PARTITION offset=-1 timestamp=-1
+# A word that the version does not know yet.
+offsets t-0 max v=6
+  UNSUPPORTED_VERSION offset=-1 timestamp=-1
+offsets t-0 earliest-local v=7
+  UNSUPPORTED_VERSION offset=-1 timestamp=-1
+offsets t-0 tiered v=8
+  UNSUPPORTED_VERSION offset=-1 timestamp=-1
+offsets t-0 pending-upload v=10
+  UNSUPPORTED_VERSION offset=-1 timestamp=-1
+offsets t-0 -7 v=11
+  UNSUPPORTED_VERSION offset=-1 timestamp=-1
+offsets t-0 earliest v=1
+  NONE offset=0 timestamp=-1
+",
+    );
+}
+
+#[test]
+fn every_epoch_has_an_end_but_those_to_come() {
+    check(
+        r"
+topic t 1
+  t NONE
+epoch-end t-0 0
+  NONE epoch=0 end=0
+produce t-0 a b
+  base=0
+kill
+# The new leader has not written yet; its epoch begins where the last one ended.
+epoch-end t-0 1
+  NONE epoch=1 end=2
+epoch-end t-0 0
+  NONE epoch=0 end=2
+kill
+produce t-0 c
+  base=2
+epoch-end t-0 0
+  NONE epoch=0 end=2
+# Nobody wrote under epoch 1: it is part of what came before.
+epoch-end t-0 1
+  NONE epoch=0 end=2
+epoch-end t-0 2
+  NONE epoch=2 end=3
+epoch-end t-0 3
+  NONE epoch=-1 end=-1
+epoch-end t-0 0 current=1
+  FENCED_LEADER_EPOCH epoch=-1 end=-1
+epoch-end t-0 0 current=3
+  UNKNOWN_LEADER_EPOCH epoch=-1 end=-1
+epoch-end t-9 0
+  UNKNOWN_TOPIC_OR_PARTITION epoch=-1 end=-1
+",
+    );
 }
 
 fn find(world: &mut World, key_type: i8) {

@@ -146,6 +146,11 @@ impl Log {
         self.epochs.end_of(epoch, self.next_offset)
     }
 
+    /// The epoch of the leader that wrote the record at `offset`; none before the first record.
+    pub fn epoch_at(&self, offset: Offset) -> Option<LeaderEpoch> {
+        self.epochs.at(offset).filter(|_| offset < self.next_offset)
+    }
+
     /// Forgets producers that have been idle too long. To be called every few minutes.
     pub fn expire_producers(&mut self, now: Now) {
         self.producers.expire(now.wall_ms, self.config.producer_id_expiration_ms);

@@ -3,6 +3,7 @@
 use super::member::MemberMetadata;
 use super::partitions::{Partitions, without_epochs};
 use super::state::ConsumerGroup;
+use crate::group::admin::AUTHORIZED_OPERATIONS;
 use crate::group::coordinator::GroupCoordinator;
 use crate::group::{GroupResponse, TopicDirectory};
 use crate::log::ReplyTo;
@@ -17,10 +18,6 @@ use std::collections::BTreeSet;
 
 /// What such groups are called among the types of groups, and their protocol type.
 const TYPE_CONSUMER: &str = "consumer";
-
-/// What a client is told it may do with a group: read, delete, describe, and both for its
-/// configuration. There is no authorizer, so it may do all that a group knows.
-const AUTHORIZED_OPERATIONS: i32 = 1 << 3 | 1 << 6 | 1 << 8 | 1 << 10 | 1 << 11;
 
 /// The kinds of members (KIP-1099).
 const MEMBER_TYPE_CLASSIC: i8 = 0;

@@ -3,6 +3,7 @@
 //! [`World`] does what a shell does and nothing else: it carries frames in, effects out, messages
 //! between shards, and time when it is told to. [`script`] makes text of it.
 mod configs;
+mod inspection;
 pub(crate) mod script;
 
 use bytes::{Bytes, BytesMut};

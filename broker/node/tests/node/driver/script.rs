@@ -24,10 +24,10 @@ use std::fmt::Write;
 
 /// A producer of a script.
 #[derive(Debug, Clone, Default)]
-struct Producer {
-    transactional_id: Option<String>,
-    id: i64,
-    epoch: i16,
+pub(super) struct Producer {
+    pub(super) transactional_id: Option<String>,
+    pub(super) id: i64,
+    pub(super) epoch: i16,
     /// Next sequence by partition.
     sequences: BTreeMap<String, i32>,
 }
@@ -35,7 +35,7 @@ struct Producer {
 /// Runs one script in a world.
 pub(crate) struct Script {
     pub(crate) world: World,
-    producers: BTreeMap<String, Producer>,
+    pub(super) producers: BTreeMap<String, Producer>,
     out: String,
 }
 
@@ -86,7 +86,7 @@ impl<'a> Words<'a> {
     }
 }
 
-fn partition_of(word: &str) -> (String, i32) {
+pub(super) fn partition_of(word: &str) -> (String, i32) {
     let (topic, partition) = word.rsplit_once('-').expect("topic-partition");
     (topic.to_owned(), partition.parse().expect("a partition"))
 }
@@ -146,7 +146,7 @@ impl Script {
                 let text = format!("{:?}", self.world.halted.is_some());
                 self.say(&text);
             }
-            other => panic!("no command {other}"),
+            other => self.inspect(other, &words),
         }
     }
 
@@ -352,6 +352,9 @@ impl Script {
             "latest" => -1,
             "earliest" => -2,
             "max" => -3,
+            "earliest-local" => -4,
+            "tiered" => -5,
+            "pending-upload" => -6,
             at => at.parse().expect("a time"),
         };
         let partition = ListOffsetsPartition {
@@ -368,7 +371,11 @@ impl Script {
         let response = self.world.call(1, words.number("v", 8) as i16, &request);
         let row = &response.topics[0].partitions[0];
         let error = row.error_code.name();
-        self.say(&format!("{error} offset={} timestamp={}", row.offset, row.timestamp));
+        let mut line = format!("{error} offset={} timestamp={}", row.offset, row.timestamp);
+        if words.has("epochs") {
+            line += &format!(" epoch={}", row.leader_epoch);
+        }
+        self.say(&line);
     }
 }
 
