@@ -1,8 +1,8 @@
 //! Tests of the whole machine at wire level: a broker without a shell, on a disk in memory.
 
 mod answers;
-mod coordinator_crashes;
 mod configs;
+mod coordinator_crashes;
 mod driver;
 mod exactly_once;
 mod groups;
