@@ -83,7 +83,8 @@ pub(super) fn replace(
             .collect(),
         replaces: true,
     });
-    let (records, outcomes) = decide(image, settings, wishes.collect(), request.validate_only);
+    let (records, outcomes) =
+        decide(image, settings, &wishes.collect::<Vec<_>>(), request.validate_only);
     let responses = request.resources.iter().zip(outcomes).map(|(resource, outcome)| {
         let (error_code, error_message) = outcome;
         alter_configs::AlterConfigsResourceResponse {
@@ -117,7 +118,8 @@ pub(super) fn change(
             .collect(),
         replaces: false,
     });
-    let (records, outcomes) = decide(image, settings, wishes.collect(), request.validate_only);
+    let (records, outcomes) =
+        decide(image, settings, &wishes.collect::<Vec<_>>(), request.validate_only);
     let responses = request.resources.iter().zip(outcomes).map(|(resource, outcome)| {
         let (error_code, error_message) = outcome;
         incremental_alter_configs::AlterConfigsResourceResponse {
@@ -138,7 +140,7 @@ type Outcome = (ErrorCode, Option<String>);
 fn decide(
     image: &Image,
     settings: &ControllerSettings,
-    wishes: Vec<Wish<'_>>,
+    wishes: &[Wish<'_>],
     validate_only: bool,
 ) -> (Vec<MetadataRecord>, Vec<Outcome>) {
     let mut seen = BTreeSet::new();
