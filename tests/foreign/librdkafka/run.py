@@ -5,9 +5,10 @@ Usage: run.py RUNNER_FOLDER MAINSTEM [short | all | NUMBER...]
 `tests.txt` says which tests run and why others cannot. A test passes when librdkafka says so: one that
 skips itself although the list does not expect it has failed. The broker is a fresh `mainstem serve` for
 the whole run, so that what one test leaves behind is there for the next one, as on a real cluster.
-Output of tests that fail is kept in RUNNER_FOLDER/logs and its end is shown.
+Output of tests is kept in RUNNER_FOLDER/logs; the end of those that fail is shown.
 """
 
+import concurrent.futures
 import json
 import os
 import re
@@ -24,6 +25,8 @@ from broker import Broker  # noqa: E402
 
 # The version that librdkafka takes us for; it leaves out what newer or older brokers do otherwise.
 KAFKA_VERSION = "4.1.0"
+# They wait more than they work, and each has topics and groups of its own.
+PROCESSES = 3
 # No test takes this long, even on a busy machine; the tests have limits of their own below it.
 TEST_TIMEOUT_S = 600
 SETTINGS = {
@@ -35,8 +38,16 @@ COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 
 
 class Test:
-    def __init__(self, name, where, needs):
-        self.name, self.number, self.where, self.needs = name, name.split("_")[0], where, needs
+    def __init__(self, name, where, rest):
+        self.name, self.number, self.where = name, name.split("_")[0], where
+        self.needs = rest if where == "-" else ""
+        options = dict(option.split("=", 1) for option in rest.split()) if where != "-" else {}
+        self.kafka_version = options.pop("kafka", KAFKA_VERSION)
+        # One process for each; an empty one is the whole test.
+        self.subtests = options.pop("only", "").split(",")
+        self.short_subtests = options.pop("short", ",".join(self.subtests)).split(",")
+        if options:
+            sys.exit(f"tests.txt: {name}: nobody knows {', '.join(options)}")
 
     @property
     def scenario(self):
@@ -47,10 +58,10 @@ def listed():
     tests = []
     for line in (HERE / "tests.txt").read_text().splitlines():
         if line and not line.startswith("#"):
-            name, where, *needs = line.split(maxsplit=2)
-            if where not in ("short", "default", "noautocreate", "-") or (where == "-") != bool(needs):
+            name, where, *rest = line.split(maxsplit=2)
+            if where not in ("short", "default", "noautocreate", "-") or (where == "-" and not rest):
                 sys.exit(f"tests.txt: {line}")
-            tests.append(Test(name, where, needs[0] if needs else ""))
+            tests.append(Test(name, where, rest[0] if rest else ""))
     return tests
 
 
@@ -62,32 +73,38 @@ def in_sources(folder):
     return {entry.split(",")[0].strip() for entry in entries if "TEST_F_LOCAL" not in entry}
 
 
-def run_number(folder, number, scenario, bootstrap, quick):
-    """Runs all tests of a number; gives what librdkafka says of each, and the whole output."""
-    configuration = tempfile.NamedTemporaryFile("w", suffix=".conf")
-    configuration.write(f"bootstrap.servers={bootstrap}\ntest.timeout.multiplier=2\n")
-    configuration.flush()
-    environment = {
-        **os.environ,
-        "LD_LIBRARY_PATH": f"{folder}/src:{folder}/src-cpp",
-        "RDKAFKA_TEST_CONF": configuration.name,
-        "TEST_KAFKA_VERSION": KAFKA_VERSION,
-        "TESTS": number,
-    }
-    arguments = ["./test-runner", "-p1", "-L", "-s", scenario] + (["-Q"] if quick else [])
-    output = folder / "logs" / f"{number}-{scenario}.log"
-    output.parent.mkdir(exist_ok=True)
-    with open(output, "wb") as log:
-        process = subprocess.Popen(
-            arguments, cwd=folder / "tests", env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
-        )
-        try:
-            process.wait(TEST_TIMEOUT_S)
-            end = f"it ended with {process.returncode}"
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            end = f"killed after {TEST_TIMEOUT_S} s"
+def run_process(folder, mainstem, test, subtest, bootstrap, quick):
+    """Runs the tests of a number in a process; gives what librdkafka says of each, the output, and how it ended."""
+    with tempfile.NamedTemporaryFile("w", suffix=".conf") as configuration:
+        configuration.write(f"bootstrap.servers={bootstrap}\ntest.timeout.multiplier=3\n")
+        configuration.flush()
+        environment = {
+            **os.environ,
+            "LD_LIBRARY_PATH": f"{folder}/src:{folder}/src-cpp",
+            # Some tests make topics with a script of Kafka's distribution.
+            "KAFKA_PATH": str(HERE / "kafka"),
+            "BROKERS": bootstrap,
+            "MAINSTEM": str(mainstem),
+            "RDKAFKA_TEST_CONF": configuration.name,
+            "TEST_KAFKA_VERSION": test.kafka_version,
+            "TESTS": test.number,
+        }
+        if subtest:
+            environment["SUBTESTS"] = subtest
+        command = ["./test-runner", "-p1", "-L", "-s", test.scenario] + (["-Q"] if quick else [])
+        output = folder / "logs" / f"{test.number}-{test.scenario}{subtest and '-'}{subtest}.log"
+        output.parent.mkdir(exist_ok=True)
+        with open(output, "wb") as log:
+            process = subprocess.Popen(
+                command, cwd=folder / "tests", env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+            )
+            try:
+                process.wait(TEST_TIMEOUT_S)
+                end = f"it ended with {process.returncode}"
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+                end = f"killed after {TEST_TIMEOUT_S} s"
     text = COLOUR.sub("", output.read_text(errors="replace"))
     results = {}
     for match in SUMMARY.finditer(text):
@@ -96,29 +113,44 @@ def run_number(folder, number, scenario, bootstrap, quick):
     return results, text, end
 
 
+def run_number(folder, mainstem, tests, bootstrap, quick):
+    """Runs the tests of one number and scenario; gives for each: passed, seconds, what was wrong, output."""
+    results = {test.name: [True, 0.0, "", ""] for test in tests}
+    for subtest in tests[0].short_subtests if quick else tests[0].subtests:
+        started = time.monotonic()
+        found, text, end = run_process(folder, mainstem, tests[0], subtest, bootstrap, quick)
+        for test in tests:
+            state, seconds, why = found.get(test.name, ("LOST", time.monotonic() - started, end))
+            result = results[test.name]
+            result[1] += seconds
+            if state != "PASSED":
+                result[0] = False
+                result[2] += f"{subtest} {state}: {why} "
+                result[3] += "\n".join(f"    {line}" for line in text.splitlines()[-25:])
+    return results
+
+
 def run(folder, mainstem, tests, quick):
-    """Runs the tests; gives one line of result for each: name, state, seconds, remark."""
-    brokers, lines, wrong = {}, [], False
-    wanted = sorted({(test.number, test.scenario) for test in tests if test.where != "-"})
-    results = {}
+    """Runs the tests; gives one line of result for each, name, state and remark, and whether a broker ended badly."""
+    lines, wrong, results = [], False, {}
+    together = {}
+    for test in tests:
+        if test.where != "-":
+            together.setdefault((test.number, test.scenario), []).append(test)
+    brokers = {scenario: Broker(mainstem, SETTINGS[scenario]) for scenario in sorted({key[1] for key in together})}
+
+    def outcome(key):
+        bootstrap = brokers[key[1]].bootstrap
+        return run_number(folder, mainstem, together[key], bootstrap, quick)
+
     try:
-        for number, scenario in wanted:
-            if scenario not in brokers:
-                brokers[scenario] = Broker(mainstem, SETTINGS[scenario])
-            started = time.monotonic()
-            found, text, end = run_number(folder, number, scenario, brokers[scenario].bootstrap, quick)
-            for test in tests:
-                if (test.number, test.scenario) != (number, scenario):
-                    continue
-                state, seconds, why = found.get(test.name, ("LOST", time.monotonic() - started, end))
-                passed = state == "PASSED"
-                results[test.name] = ("passed" if passed else "FAILED", seconds, "" if passed else f"{state}: {why}")
-                print(f"{test.name:<48} {results[test.name][0]:<14} {seconds:6.1f} s  {results[test.name][2]}", flush=True)
-                if not passed:
-                    wrong = True
-                    print("\n".join(f"    {line}" for line in text.splitlines()[-25:]))
-            if not brokers[scenario].lives():
-                break
+        with concurrent.futures.ThreadPoolExecutor(PROCESSES) as pool:
+            for future in concurrent.futures.as_completed([pool.submit(outcome, key) for key in sorted(together)]):
+                for name, (passed, seconds, why, output) in future.result().items():
+                    results[name] = ("passed" if passed else "FAILED", why)
+                    print(f"{name:<48} {results[name][0]:<14} {seconds:6.1f} s  {why}", flush=True)
+                    if not passed:
+                        print(output, flush=True)
     finally:
         for broker in brokers.values():
             complaint = broker.stop()
@@ -129,8 +161,7 @@ def run(folder, mainstem, tests, quick):
         if test.where == "-":
             lines.append((test.name, "not applicable", test.needs))
         else:
-            state, _, why = results.get(test.name, ("FAILED", 0, "the broker had gone"))
-            lines.append((test.name, state, why))
+            lines.append((test.name, *results[test.name]))
     return lines, wrong
 
 
