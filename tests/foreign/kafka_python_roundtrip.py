@@ -81,18 +81,22 @@ def settle(members):
 
     The polls are long. This client forgets a join that completes while nobody polls, and joins anew; polled in short
     turns, two members keep each other rebalancing, for minutes when the machine is busy (docs/testing.md)."""
-    settled = threading.Event()
+    settled, died = threading.Event(), []
 
     def live(member):
-        while not settled.is_set():
-            member.poll(timeout_ms=10_000, max_records=1)
+        try:
+            while not settled.is_set():
+                member.poll(timeout_ms=10_000, max_records=1)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the main thread tells it
+            died.append(error)
 
     threads = [threading.Thread(target=live, args=(member,), daemon=True) for member in members]
     for thread in threads:
         thread.start()
     deadline = time.monotonic() + PATIENCE_S
     while sorted(len(member.assignment()) for member in members) != [2, 2]:
-        check(time.monotonic() < deadline, "the group did not settle in time")
+        check(not died, f"a member died while the group settled: {died}")
+        check(time.monotonic() < deadline, f"the group did not settle in time: {[m.assignment() for m in members]}")
         time.sleep(0.05)
     settled.set()
     for thread in threads:

@@ -39,7 +39,10 @@ impl Trip {
 
     async fn create(&self, name: &str) -> Outcome<String> {
         let topic = format!("krafka-{name}-{}", self.run);
-        let created = self.kafka.admin().create_topics([NewTopic::new(&*topic, PARTITIONS, 1)?], Default::default());
+        let created = self
+            .kafka
+            .admin()
+            .create_topics([NewTopic::new(&*topic, PARTITIONS, 1)?], Default::default());
         for (_, result) in created.await? {
             result?;
         }
@@ -59,14 +62,21 @@ impl Trip {
     }
 
     async fn produce(&self, topic: &str) -> Outcome<()> {
-        let codecs =
-            [Compression::None, Compression::Gzip, Compression::Snappy, Compression::Lz4, Compression::Zstd];
+        let codecs = [
+            Compression::None,
+            Compression::Gzip,
+            Compression::Snappy,
+            Compression::Lz4,
+            Compression::Zstd,
+        ];
         for (index, codec) in codecs.into_iter().enumerate() {
-            let producer = self.kafka.producer().acks(Acks::All).idempotent(true).compression(codec);
+            let producer =
+                self.kafka.producer().acks(Acks::All).idempotent(true).compression(codec);
             let producer = producer.linger(Duration::from_millis(5)).build().await?;
             let mut handles = Vec::new();
             // In the order of their timestamps, so that an offset by timestamp is the middle of the log.
-            for number in index * self.count / codecs.len()..(index + 1) * self.count / codecs.len() {
+            for number in index * self.count / codecs.len()..(index + 1) * self.count / codecs.len()
+            {
                 handles.push(producer.enqueue(record(topic, number)).await?);
             }
             for handle in handles {
@@ -125,12 +135,16 @@ impl Trip {
             (OffsetSpec::Latest, expected, "the end"),
             (OffsetSpec::Timestamp(middle), expected / 2, "offsets by timestamp"),
         ] {
-            let all = (0..PARTITIONS).map(|partition| (TopicPartition::new(topic, partition), spec.clone()));
+            let all = (0..PARTITIONS)
+                .map(|partition| (TopicPartition::new(topic, partition), spec.clone()));
             let mut total = 0;
             for (_, listed) in self.kafka.admin().list_offsets(all, Default::default()).await? {
                 total += listed?.offset;
             }
-            check((total - sum).abs() <= i64::from(PARTITIONS), format!("{what}: {total}, not {sum}"))?;
+            check(
+                (total - sum).abs() <= i64::from(PARTITIONS),
+                format!("{what}: {total}, not {sum}"),
+            )?;
         }
         Ok(())
     }
@@ -145,7 +159,8 @@ impl Trip {
         let mut values = Vec::new();
         while values.len() < expected {
             let records = reader.poll(POLL).await?;
-            values.extend(records.iter().map(|read| read.value_str().unwrap_or_default().to_owned()));
+            values
+                .extend(records.iter().map(|read| read.value_str().unwrap_or_default().to_owned()));
         }
         reader.close().await?;
         Ok(values)
@@ -162,7 +177,11 @@ impl Trip {
             for index in 0..(self.count / 20).max(1) {
                 let value = format!("{transaction}-{index}");
                 let partition = i32::try_from(index)? % PARTITIONS;
-                handles.push(producer.enqueue(Record::new(&*topic, value.clone()).partition(partition)).await?);
+                handles.push(
+                    producer
+                        .enqueue(Record::new(&*topic, value.clone()).partition(partition))
+                        .await?,
+                );
                 if transaction % 3 != 2 {
                     kept.insert(value);
                 }
@@ -174,8 +193,14 @@ impl Trip {
         }
         producer.close().await?;
         let values = self.read(&topic, kept.len()).await?;
-        check(values.len() == kept.len(), format!("{} committed records, not {}", values.len(), kept.len()))?;
-        check(values.into_iter().collect::<BTreeSet<_>>() == kept, "read committed saw other records")
+        check(
+            values.len() == kept.len(),
+            format!("{} committed records, not {}", values.len(), kept.len()),
+        )?;
+        check(
+            values.into_iter().collect::<BTreeSet<_>>() == kept,
+            "read committed saw other records",
+        )
     }
 
     async fn exactly_once(&self, source: &str) -> Outcome<()> {
@@ -203,8 +228,10 @@ impl Trip {
             for handle in handles {
                 handle.await?;
             }
-            let offsets: Vec<_> =
-                next.into_iter().map(|(part, offset)| TopicPartitionOffset::new(source, part, offset)).collect();
+            let offsets: Vec<_> = next
+                .into_iter()
+                .map(|(part, offset)| TopicPartitionOffset::new(source, part, offset))
+                .collect();
             let metadata = consumer.group_metadata().await.ok_or("not a member of the group")?;
             producer.send_offsets(&offsets, &metadata).await?;
             transactions += 1;
@@ -274,12 +301,19 @@ fn record(topic: &str, number: usize) -> Record {
 }
 
 fn verify(read: &ConsumerRecord) -> Outcome<usize> {
-    let number = read.value_str().and_then(|value| value.strip_prefix("value-")).ok_or("another value")?.parse()?;
+    let number = read
+        .value_str()
+        .and_then(|value| value.strip_prefix("value-"))
+        .ok_or("another value")?
+        .parse()?;
     let wrote = record(&read.topic, number);
     check(Some(read.partition) == wrote.partition, format!("the partition of {number}"))?;
     check(read.key == wrote.key, format!("the key of {number}"))?;
     check(Some(read.timestamp) == wrote.timestamp, format!("the timestamp of {number}"))?;
-    check(read.header_str("number") == Some(&*number.to_string()), format!("the header of {number}"))?;
+    check(
+        read.header_str("number") == Some(&*number.to_string()),
+        format!("the header of {number}"),
+    )?;
     Ok(number)
 }
 
@@ -294,5 +328,7 @@ async fn main() -> Outcome<()> {
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?;
     let run = format!("{}-{}", std::process::id(), now.as_millis());
     let trip = Trip { kafka, count: records.parse()?, run };
-    tokio::time::timeout(PATIENCE, trip.everything()).await.map_err(|_| "it did not come to its end in time")?
+    tokio::time::timeout(PATIENCE, trip.everything())
+        .await
+        .map_err(|_| "it did not come to its end in time")?
 }
