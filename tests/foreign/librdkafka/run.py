@@ -73,6 +73,17 @@ def in_sources(folder):
     return {entry.split(",")[0].strip() for entry in entries if "TEST_F_LOCAL" not in entry}
 
 
+def distribution(folder):
+    """A folder that looks like Kafka's distribution to the tests: scripts of ours, and libraries of Kafka's client."""
+    kafka = folder / "kafka"
+    libraries = subprocess.run([HERE.parent / "java/libraries.sh"], stdout=subprocess.PIPE, check=True, text=True)
+    for name, target in (("bin", HERE / "kafka/bin"), ("libs", libraries.stdout.strip())):
+        kafka.mkdir(exist_ok=True)
+        (kafka / name).unlink(missing_ok=True)
+        (kafka / name).symlink_to(target)
+    return kafka
+
+
 def run_process(folder, mainstem, test, subtest, bootstrap, quick):
     """Runs the tests of a number in a process; gives what librdkafka says of each, the output, and how it ended."""
     with tempfile.NamedTemporaryFile("w", suffix=".conf") as configuration:
@@ -81,8 +92,8 @@ def run_process(folder, mainstem, test, subtest, bootstrap, quick):
         environment = {
             **os.environ,
             "LD_LIBRARY_PATH": f"{folder}/src:{folder}/src-cpp",
-            # Some tests make topics with a script of Kafka's distribution.
-            "KAFKA_PATH": str(HERE / "kafka"),
+            # Some tests make topics with a script of Kafka's distribution, or start its client.
+            "KAFKA_PATH": str(folder / "kafka"),
             "BROKERS": bootstrap,
             "MAINSTEM": str(mainstem),
             "RDKAFKA_TEST_CONF": configuration.name,
@@ -179,6 +190,7 @@ def main():
         tests = [test for test in tests if test.where == "short"]
     elif chosen != ["all"]:
         tests = [test for test in tests if test.number in chosen]
+    distribution(folder)
     started = time.monotonic()
     lines, wrong = run(folder, mainstem, tests, quick=short)
     for name, state, why in lines:
