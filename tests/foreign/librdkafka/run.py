@@ -102,7 +102,8 @@ def run_process(folder, mainstem, test, subtest, bootstrap, quick):
         }
         if subtest:
             environment["SUBTESTS"] = subtest
-        command = ["./test-runner", "-p1", "-L", "-s", test.scenario] + (["-Q"] if quick else [])
+        # Line by line, or what was said last is lost when the runner aborts itself.
+        command = ["stdbuf", "-oL", "./test-runner", "-p1", "-L", "-s", test.scenario] + (["-Q"] if quick else [])
         output = folder / "logs" / f"{test.number}-{test.scenario}{subtest and '-'}{subtest}.log"
         output.parent.mkdir(exist_ok=True)
         with open(output, "wb") as log:
