@@ -11,13 +11,19 @@ DATA ?= examples/data/flights-2013-01.csv.gz
 CARGO ?= cargo
 
 # Always the whole workspace: a selection of packages has other features, and would build its dependencies anew.
-.PHONY: demo test lint bench clean build setup setup-test plugins crash-loop power-cuts
+.PHONY: demo test lint bench clean build setup setup-test plugins foreign crash-loop power-cuts
 
 demo: build plugins
 	python3 examples/demo.py --flights $(DATA)
 
 test: setup-test plugins
 	$(CARGO) test --release --workspace
+
+# All clients of tests/foreign and all tests of librdkafka that apply; writes docs/compatibility.md. CLIENTS="kafkajs go ..."
+# runs some of them and writes nothing.
+foreign: build
+	.ci/setup.sh build test foreign
+	tests/foreign/run.sh $(CARGO_TARGET_DIR)/release/mainstem $(CLIENTS)
 
 lint: setup
 	$(CARGO) fmt --all --check

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Installs what the build (and, with the word `test`, the tests) need and the machine lacks; says what and why.
-# usage: setup.sh build [test]
+# Installs what the build (and, with the words `test` and `foreign`, the tests and all foreign clients) need and the
+# machine lacks; says what and why.
+# usage: setup.sh build [test] [foreign]
 # Needs Debian's apt-get and, for installing, root or sudo. A machine that has everything is left alone.
 set -euo pipefail
 
@@ -28,6 +29,15 @@ for purpose in "$@"; do
         if ! python3 -c 'import ensurepip, venv' >/dev/null 2>&1; then
             need python3-venv /nonexistent "the Python clients are installed into an environment of their own"
         fi
+        need default-jdk-headless javac "compiles and runs Kafka's own client, about 120 MB"
+        need maven mvn "fetches that client"
+        need zlib1g-dev /usr/include/zlib.h "librdkafka's tests compress with gzip"
+        need rapidjson-dev /usr/include/rapidjson/schema.h "librdkafka's tests read its statistics"
+    fi
+    if [ "$purpose" = foreign ]; then
+        need nodejs node "runs KafkaJS and @platformatic/kafka"
+        need npm npm "fetches these clients"
+        need golang-go go "builds franz-go, which wants Go 1.26: an older one has to be replaced by hand"
     fi
 done
 

@@ -1,9 +1,13 @@
-//! Clients that we did not write, against our broker: kcat, confluent-kafka and kafka-python.
+//! Clients that we did not write, against our broker: Apache Kafka's own in Java, kcat, three in
+//! Python, and a part of librdkafka's own tests.
 //!
-//! The scripts in `tests/foreign` do the work and say what differs; they take any broker's address,
-//! so that they can be tried on another broker too. The Python clients live in an environment of
-//! their own in the cache (`MAINSTEM_CACHE`), made once with pinned versions; kcat comes with the
-//! machine's packages (`make test` sees to it).
+//! The programs in `tests/foreign` do the work and say what differs; they take any broker's
+//! address, so that they can be tried on another broker too. What they need is kept in the cache
+//! (`MAINSTEM_CACHE`), made once with pinned versions; compilers and kcat come with the machine's
+//! packages (`make test` sees to it). More clients, and all of librdkafka's tests: `make foreign`.
+
+#[allow(dead_code, reason = "only the path of the binary is wanted here")]
+mod process;
 
 use std::fs;
 use std::io;
@@ -15,7 +19,8 @@ use mainstem_server::{Embedded, EmbeddedOptions};
 
 /// The records that each client writes and reads.
 const RECORDS: &str = "100000";
-const PACKAGES: [&str; 2] = ["confluent-kafka==2.16.1", "kafka-python==3.0.12"];
+/// What the Python clients are.
+const REQUIREMENTS: &str = include_str!("foreign/requirements.txt");
 
 fn script(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/foreign").join(name)
@@ -42,7 +47,8 @@ fn cache() -> PathBuf {
 fn python() -> &'static Path {
     static PYTHON: OnceLock<PathBuf> = OnceLock::new();
     PYTHON.get_or_init(|| {
-        let name = PACKAGES.join("-").replace("==", "-");
+        let packages: Vec<&str> = REQUIREMENTS.split_whitespace().collect();
+        let name = packages.join("-").replace("==", "-");
         let folder = cache().join(format!("foreign-{name}"));
         let python = folder.join("bin/python");
         if python.exists() {
@@ -53,7 +59,7 @@ fn python() -> &'static Path {
         run(Command::new("python3").args(["-m", "venv"]).arg(&aside));
         run(Command::new(aside.join("bin/python"))
             .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
-            .args(PACKAGES));
+            .args(&packages));
         match fs::rename(&aside, &folder) {
             Ok(()) => {}
             // Another process was faster.
@@ -64,8 +70,8 @@ fn python() -> &'static Path {
     })
 }
 
-/// The clients take turns: each of them keeps both cores of a small machine busy, and beside
-/// the others a group of Python consumers has failed to settle, for a cause that is not known.
+/// The clients take turns: each of them keeps both cores of a small machine busy, and librdkafka's
+/// tests have limits of time.
 static TURN: Mutex<()> = Mutex::new(());
 
 fn turn() -> MutexGuard<'static, ()> {
@@ -91,20 +97,41 @@ fn kcat_round_trips() {
     broker.stop().expect("stop the broker");
 }
 
-#[test]
-fn confluent_kafka_round_trips() {
+/// Runs a client of Python.
+fn python_round_trips(name: &str) {
     let _turn = turn();
     let broker = broker();
-    let script = script("confluent_roundtrip.py");
-    run(Command::new(python()).arg(script).arg(broker.bootstrap()).arg(RECORDS));
+    run(Command::new(python()).arg(script(name)).arg(broker.bootstrap()).arg(RECORDS));
     broker.stop().expect("stop the broker");
 }
 
 #[test]
+fn confluent_kafka_round_trips() {
+    python_round_trips("confluent_roundtrip.py");
+}
+
+#[test]
 fn kafka_python_round_trips() {
+    python_round_trips("kafka_python_roundtrip.py");
+}
+
+#[test]
+fn aiokafka_round_trips() {
+    python_round_trips("aiokafka_roundtrip.py");
+}
+
+#[test]
+fn kafkas_own_client_round_trips() {
     let _turn = turn();
     let broker = broker();
-    let script = script("kafka_python_roundtrip.py");
-    run(Command::new(python()).arg(script).arg(broker.bootstrap()).arg(RECORDS));
+    let mut command = Command::new(script("java/run.sh"));
+    run(command.env("MAINSTEM_CACHE", cache()).arg(broker.bootstrap()).arg(RECORDS));
     broker.stop().expect("stop the broker");
+}
+
+#[test]
+fn tests_of_librdkafka_pass() {
+    let _turn = turn();
+    let mut command = Command::new(script("librdkafka/run.sh"));
+    run(command.env("MAINSTEM_CACHE", cache()).arg(process::binary()).arg("short"));
 }

@@ -13,13 +13,15 @@ Usage: confluent_roundtrip.py BOOTSTRAP [RECORDS]
    over from a member that leaves, and follows a pattern; a classic group becomes one while it runs,
    member by member, and a classic one again.
 
-Exits with a message and a status that is not zero when anything differs.
+Each check that holds is told as a line of JSON; exits with a message and a status that is not zero when anything differs.
 """
 
+import json
 import os
 import sys
 import time
 
+import confluent_kafka
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic
 
@@ -37,6 +39,10 @@ def fail(message):
 def check(condition, message):
     if not condition:
         fail(message)
+
+
+def checked(what, count):
+    print(json.dumps({"checked": what, "records": count}), flush=True)
 
 
 def create(admin, topic):
@@ -340,22 +346,23 @@ def main():
     bootstrap = sys.argv[1]
     count = int(sys.argv[2]) if len(sys.argv) == 3 else 100_000
     admin = AdminClient({"bootstrap.servers": bootstrap})
-    started = time.monotonic()
+    version = f"{confluent_kafka.__version__} (librdkafka {confluent_kafka.libversion()[0]})"
+    print(json.dumps({"client": "confluent-kafka", "language": "Python", "version": version}), flush=True)
     source = round_trip(bootstrap, admin, count)
-    print(f"records and groups: {time.monotonic() - started:.1f} s")
+    for what in ("produce", "consume", "groups", "offsets"):
+        checked(what, count)
     transactions(bootstrap, admin, count)
-    print(f"transactions: {time.monotonic() - started:.1f} s")
     exactly_once(bootstrap, admin, source, count)
-    print(f"exactly once: {time.monotonic() - started:.1f} s")
+    checked("transactions", count)
     new_protocol(bootstrap, source, count)
-    print(f"consumer protocol: {time.monotonic() - started:.1f} s")
+    checked("consumer protocol", count)
     migration(bootstrap, source)
-    print(f"migration: {time.monotonic() - started:.1f} s")
+    checked("migration of groups", count)
     for topic, future in admin.delete_topics(
         [name for name in admin.list_topics(timeout=PATIENCE_S).topics if name.endswith(RUN)]
     ).items():
         future.result(PATIENCE_S)
-    print(f"confluent-kafka: {count} records, groups and transactions are right")
+    checked("admin", count)
 
 
 main()

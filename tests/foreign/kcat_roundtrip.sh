@@ -54,4 +54,8 @@ run -C -t "$topic" -o s@4102444800000 -e >"$folder/future"
 run -C -t "$topic" -o end -e >"$folder/behind"
 [ ! -s "$folder/behind" ] || fail "records behind the end"
 
-echo "kcat: $count records and a group are right"
+version=$("$kcat" -V 2>&1 | grep -o 'librdkafka [0-9.]*' || true)
+echo "{\"client\": \"kcat\", \"language\": \"C\", \"version\": \"$version\"}"
+for what in produce consume groups offsets; do
+    echo "{\"checked\": \"$what\", \"records\": $count}"
+done

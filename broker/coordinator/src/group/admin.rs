@@ -28,7 +28,8 @@ const TYPE_CLASSIC: &str = "classic";
 
 /// What a client is told it may do with a group: read, delete, describe, and both for its
 /// configuration. There is no authorizer yet, so it may do all that a group knows.
-pub(in crate::group) const AUTHORIZED_OPERATIONS: i32 = 1 << 3 | 1 << 6 | 1 << 8 | 1 << 10 | 1 << 11;
+pub(in crate::group) const AUTHORIZED_OPERATIONS: i32 =
+    1 << 3 | 1 << 6 | 1 << 8 | 1 << 10 | 1 << 11;
 
 /// A request to delete groups, while some of its partitions have not answered.
 #[derive(Debug)]

@@ -3,6 +3,11 @@
 //! The answer leaves when the decision is durable; the markers follow. A retry of a decision that
 //! was made is answered like the first time, never like a new one. How a retry is known differs:
 //! with version 1 by the state alone, with version 2 by the epoch, which the first time has raised.
+//!
+//! While a decision or its markers are under way, everybody is asked to come again, before anything
+//! else is looked at: a client that was answered may have begun its next transaction and given it
+//! up without a write, and then it ends that one under the epoch, or the producer id, that the
+//! markers are still making present.
 
 use super::append::Then;
 use super::coordinator::TransactionCoordinator;
@@ -58,10 +63,12 @@ impl TransactionCoordinator {
         let transaction = self.transactions.get(request.transactional_id.as_str());
         let transaction = transaction.ok_or(ErrorCode::INVALID_PRODUCER_ID_MAPPING)?;
         let metadata = &transaction.metadata;
-        let in_transition = transaction.in_transition;
+        if transaction.in_transition || metadata.state.is_prepared() {
+            return Err(ErrorCode::CONCURRENT_TRANSACTIONS);
+        }
         let verdict = match version {
-            ClientVersion::V1 => judge_v1(metadata, in_transition, producer_id, epoch, outcome)?,
-            ClientVersion::V2 => judge_v2(metadata, in_transition, producer_id, epoch, outcome)?,
+            ClientVersion::V1 => judge_v1(metadata, producer_id, epoch, outcome)?,
+            ClientVersion::V2 => judge_v2(metadata, producer_id, epoch, outcome)?,
         };
         if matches!(verdict, Verdict::Repeated) {
             let (id, epoch) = metadata.producer_after_end();
@@ -86,7 +93,6 @@ impl TransactionCoordinator {
 /// Version 1: the epoch names a session, so the state has to tell whether this is a retry.
 fn judge_v1(
     metadata: &Metadata,
-    in_transition: bool,
     producer_id: ProducerId,
     epoch: ProducerEpoch,
     outcome: Outcome,
@@ -97,17 +103,10 @@ fn judge_v1(
     if metadata.producer_epoch != epoch {
         return Err(ErrorCode::PRODUCER_FENCED);
     }
-    if in_transition {
-        return Err(ErrorCode::CONCURRENT_TRANSACTIONS);
-    }
     match (metadata.state, outcome) {
         (TransactionState::Ongoing, _) => Ok(Verdict::Decide),
         (TransactionState::CompleteCommit, Outcome::Commit)
         | (TransactionState::CompleteAbort, Outcome::Abort) => Ok(Verdict::Repeated),
-        (TransactionState::PrepareCommit, Outcome::Commit)
-        | (TransactionState::PrepareAbort, Outcome::Abort) => {
-            Err(ErrorCode::CONCURRENT_TRANSACTIONS)
-        }
         _ => Err(ErrorCode::INVALID_TXN_STATE),
     }
 }
@@ -117,14 +116,10 @@ fn judge_v1(
 /// nothing.
 fn judge_v2(
     metadata: &Metadata,
-    in_transition: bool,
     producer_id: ProducerId,
     epoch: ProducerEpoch,
     outcome: Outcome,
 ) -> Result<Verdict, ErrorCode> {
-    if in_transition {
-        return Err(ErrorCode::CONCURRENT_TRANSACTIONS);
-    }
     let is_current = epoch == metadata.producer_epoch;
     let after_raise = epoch.0.checked_add(1) == Some(metadata.producer_epoch.0);
     let after_rotation = metadata.previous_producer_id == producer_id
@@ -134,13 +129,11 @@ fn judge_v2(
     if metadata.producer_id != producer_id && !after_rotation {
         return Err(ErrorCode::INVALID_PRODUCER_ID_MAPPING);
     }
-    let is_valid = match metadata.state {
-        TransactionState::Ongoing | TransactionState::Empty => is_current,
-        TransactionState::PrepareCommit | TransactionState::PrepareAbort => after_raise,
-        TransactionState::CompleteCommit | TransactionState::CompleteAbort => {
-            is_retry || is_current
-        }
-    };
+    let has_ended = matches!(
+        metadata.state,
+        TransactionState::CompleteCommit | TransactionState::CompleteAbort
+    );
+    let is_valid = is_current || (has_ended && is_retry);
     // The answer to a retry is the producer as it goes on, and nobody goes on under the last epoch.
     if !is_valid || (is_retry && metadata.state.is_at_rest() && metadata.is_at_last_epoch()) {
         return Err(ErrorCode::PRODUCER_FENCED);
@@ -156,10 +149,6 @@ fn judge_v2(
             if !is_retry =>
         {
             Ok(Verdict::Decide)
-        }
-        (TransactionState::PrepareCommit, Outcome::Commit)
-        | (TransactionState::PrepareAbort, Outcome::Abort) => {
-            Err(ErrorCode::CONCURRENT_TRANSACTIONS)
         }
         _ => Err(ErrorCode::INVALID_TXN_STATE),
     }

@@ -201,9 +201,11 @@ impl TransactionCoordinator {
         let transaction = self.transactions.get(wish.transactional_id.as_str());
         let transaction = transaction.ok_or(ErrorCode::INVALID_PRODUCER_ID_MAPPING)?;
         let metadata = &transaction.metadata;
-        if metadata.producer_id != wish.producer_id {
+        // While markers are on their way, the client already goes by what comes after them.
+        let (producer_id, producer_epoch) = metadata.producer_after_end();
+        if producer_id != wish.producer_id {
             Err(ErrorCode::INVALID_PRODUCER_ID_MAPPING)
-        } else if metadata.producer_epoch != wish.producer_epoch {
+        } else if producer_epoch != wish.producer_epoch {
             Err(ErrorCode::PRODUCER_FENCED)
         } else if metadata.state.is_prepared() || transaction.is_ending {
             // A write that was let through now could land behind its transaction's marker.

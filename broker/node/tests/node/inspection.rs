@@ -139,32 +139,32 @@ topic u 3
   u NONE
 topic t 2
   t NONE
-describe
+pages
   t NONE [0, 1]
   u NONE [0, 1, 2]
-describe limit=3
+pages limit=3
   t NONE [0, 1]
   u NONE [0]
   next u-1
-describe limit=3 from=u-1
+pages limit=3 from=u-1
   u NONE [1, 2]
 # A page that is full to the brim points to the next topic.
-describe limit=2
+pages limit=2
   t NONE [0, 1]
   next u-0
-describe u bad/name nothing t t
+pages u bad/name nothing t t
   bad/name INVALID_TOPIC_EXCEPTION []
   nothing UNKNOWN_TOPIC_OR_PARTITION []
   t NONE [0, 1]
   u NONE [0, 1, 2]
-describe t u limit=0
+pages t u limit=0
   t NONE [0]
   next t-1
-describe t u from=u-9
+pages t u from=u-9
   u NONE []
-describe t from=u-0
+pages t from=u-0
   t INVALID_REQUEST []
-describe t u from=t--1
+pages t u from=t--1
   t INVALID_REQUEST []
   u INVALID_REQUEST []
 ",

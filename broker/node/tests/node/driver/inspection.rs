@@ -28,7 +28,7 @@ impl Script {
             "transaction" => self.transaction(words),
             "mark" => self.mark(words),
             "elect" => self.elect(words),
-            "describe" => self.describe(words),
+            "pages" => self.pages(words),
             "quorum" => self.quorum(words),
             "features" => self.features(words),
             "level" => self.level(words),
@@ -149,8 +149,8 @@ impl Script {
         }
     }
 
-    /// `describe t u limit=2 from=t-1`; no topic: all of them.
-    fn describe(&mut self, words: &Words) {
+    /// `pages t u limit=2 from=t-1`; no topic: all of them.
+    fn pages(&mut self, words: &Words) {
         let topics = words.plain.iter().map(|name| DescribedTopic { name: (*name).to_owned() });
         let cursor = words.options.get("from").map(|word| {
             let (topic_name, partition_index) = match word.split_once("--") {

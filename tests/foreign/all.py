@@ -1,0 +1,125 @@
+"""Runs every client of this folder against a fresh broker of ours each, and writes what they round-tripped.
+
+Usage: all.py MAINSTEM PYTHON [--write docs/compatibility.md] [CLIENT...]
+
+PYTHON is an interpreter with the Python clients. A client is a program that takes a broker's address and a number of
+records, prints a line of JSON for each check that holds and ends with a status that is not zero at the first that does
+not; its first line names it. `librdkafka` and `rdkafka` are test suites of their own and are told as such.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE))
+from broker import Broker  # noqa: E402
+
+RECORDS = 100_000
+# Longer than any client takes, building included.
+TIMEOUT_S = 1800
+AREAS = ["produce", "consume", "groups", "offsets", "transactions", "admin"]
+CLIENTS = {
+    "java": ["java/run.sh"],
+    "kcat": ["kcat_roundtrip.sh"],
+    "confluent-kafka-python": ["PYTHON", "confluent_roundtrip.py"],
+    "kafka-python": ["PYTHON", "kafka_python_roundtrip.py"],
+    "aiokafka": ["PYTHON", "aiokafka_roundtrip.py"],
+    "kafkajs": ["node/run.sh", "kafkajs"],
+    "platformatic": ["node/run.sh", "platformatic"],
+    "franz-go": ["go/run.sh"],
+    "krafka": ["krafka/run.sh"],
+}
+SUITES = {"librdkafka": ["librdkafka/run.sh"], "rdkafka": ["rdkafka/run.sh"]}
+
+
+def lines_of_json(text):
+    for line in text.splitlines():
+        if line.startswith("{"):
+            try:
+                yield json.loads(line)
+            except json.JSONDecodeError:
+                pass
+
+
+def run(command, python):
+    """Runs a program of this folder; gives its status and the JSON that it said, and shows everything else."""
+    command = [python if part == "PYTHON" else part for part in command]
+    command = [str(HERE / part) if (HERE / part).is_file() else str(part) for part in command]
+    process = subprocess.run(command, stdout=subprocess.PIPE, timeout=TIMEOUT_S, text=True)
+    sys.stdout.write(process.stdout)
+    sys.stdout.flush()
+    return process.returncode, list(lines_of_json(process.stdout))
+
+
+def client(name, mainstem, python):
+    broker = Broker(mainstem, {"num.partitions": "4"})
+    status, said = run([*CLIENTS[name], broker.bootstrap, str(RECORDS)], python)
+    complaint = broker.stop()
+    if status != 0 or complaint or not said:
+        print(f"{name}: FAILED\n{complaint}")
+        return None
+    first, *rest = said
+    return {**first, "checked": {line["checked"] for line in rest if "checked" in line}}
+
+
+def table(clients):
+    lines = ["| client | language | version | " + " | ".join(AREAS) + " |"]
+    lines.append("| --- | --- | --- |" + " --- |" * len(AREAS))
+    for one in clients:
+        areas = ["yes" if area in one["checked"] else "" for area in AREAS]
+        lines.append(f"| {one['client']} | {one['language']} | {one['version']} | {' | '.join(areas)} |")
+    return lines
+
+
+def document(clients, suites):
+    lines = ["# Clients that were tried", ""]
+    lines += ["`make foreign` runs all that stands here, and writes this page when everything holds. The programs are in"]
+    lines += [f"`tests/foreign`; each of them writes and reads {RECORDS:,} records and compares every one. What is empty was not"]
+    lines += ["tried, mostly because the client does not have it.", ""]
+    lines += table(clients)
+    for suite in suites:
+        lines += ["", f"## {suite['suite']}", "", suite["about"]]
+        if suite["not_applicable"]:
+            lines += ["", "| not applicable | needs |", "| --- | --- |"]
+            lines += [f"| {test} | {needs} |" for test, needs in suite["not_applicable"]]
+    return "\n".join(lines) + "\n"
+
+
+def main():
+    arguments = sys.argv[1:]
+    target = None
+    if "--write" in arguments:
+        position = arguments.index("--write")
+        target = Path(arguments[position + 1])
+        del arguments[position : position + 2]
+    if len(arguments) < 2:
+        sys.exit(__doc__)
+    mainstem, python, *chosen = Path(arguments[0]).resolve(), arguments[1], *arguments[2:]
+    unknown = [name for name in chosen if name not in CLIENTS and name not in SUITES]
+    if unknown:
+        sys.exit(f"nobody knows {', '.join(unknown)}")
+    wanted = chosen or [*CLIENTS, *SUITES]
+    clients, suites, failed = [], [], []
+    for name in wanted:
+        print(f"--- {name}", flush=True)
+        if name in CLIENTS:
+            result = client(name, mainstem, python)
+            clients.append(result)
+        else:
+            status, said = run([*SUITES[name], str(mainstem)], python)
+            result = said[-1] if status == 0 and said else None
+            suites.append(result)
+        if result is None:
+            failed.append(name)
+    print(f"{len(wanted) - len(failed)} passed, {len(failed)} failed")
+    if failed:
+        sys.exit(f"failed: {', '.join(failed)}")
+    if target and not chosen:
+        target.write_text(document(clients, suites))
+
+
+os.environ.setdefault("PYTHONDONTWRITEBYTECODE", "1")
+main()
