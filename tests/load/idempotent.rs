@@ -57,7 +57,8 @@ impl Idempotent {
         while (self.acked.len() as u64) < target {
             let partition =
                 i32::try_from(self.sent % u64::from(PARTITIONS.unsigned_abs())).expect("small");
-            let record = ProducerRecord::new(&self.topic, value(self.sent)).partition(partition);
+            let record =
+                ProducerRecord::new(self.topic.as_str(), value(self.sent)).partition(partition);
             self.outstanding.push((self.sent, self.producer.send(record).await.expect("send")));
             self.sent += 1;
             if self.outstanding.len() >= OUTSTANDING_MAX {
