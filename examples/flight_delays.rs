@@ -142,7 +142,9 @@ fn topology(builder: &Builder, grace: Duration, progress: &Progress) {
     let (flights, results) = (progress.flights.clone(), progress.results.clone());
     builder
         .stream::<String, Flight>("flights")
-        .peek(move |_, _| drop(flights.fetch_add(1, Ordering::Relaxed)))
+        .peek(move |_, _| {
+            flights.fetch_add(1, Ordering::Relaxed);
+        })
         .join_table(&airlines, |_, flight, airline| Departure {
             airline: airline.name.clone(),
             is_cancelled: flight.dep_time.is_none(),
@@ -157,7 +159,9 @@ fn topology(builder: &Builder, grace: Duration, progress: &Progress) {
             let delays = Delays::of(&window.key, date(window.start), &totals);
             (window.key, delays)
         })
-        .peek(move |_, _| drop(results.fetch_add(1, Ordering::Relaxed)))
+        .peek(move |_, _| {
+            results.fetch_add(1, Ordering::Relaxed);
+        })
         .to("delays-by-airline-day");
 }
 

@@ -55,10 +55,6 @@ fn rust_files() -> Vec<(String, String)> {
         .collect()
 }
 
-fn is_test(name: &str) -> bool {
-    name.starts_with("tests/") || name.contains("/tests/") || name.ends_with("tests.rs")
-}
-
 fn report(wrong: &[String], rule: &str) {
     assert!(wrong.is_empty(), "{rule}:\n{}", wrong.join("\n"));
 }

@@ -17,7 +17,7 @@ const OUTSTANDING_MAX: usize = 1_000;
 /// Partition and offset of a record.
 type Place = (i32, i64);
 
-pub struct Idempotent {
+pub(crate) struct Idempotent {
     topic: String,
     producer: Producer,
     sent: u64,
@@ -37,7 +37,7 @@ fn number(value: &[u8]) -> u64 {
 }
 
 impl Idempotent {
-    pub async fn start(bootstrap: &str, topic: &str) -> Idempotent {
+    pub(crate) async fn start(bootstrap: &str, topic: &str) -> Idempotent {
         let config = ProducerConfig::new(bootstrap)
             .delivery_timeout(Duration::from_secs(300))
             .linger(Duration::ZERO);
@@ -52,7 +52,7 @@ impl Idempotent {
 
     /// Works until a random number of further records is acknowledged. Others are on their way when it
     /// returns: on the wire, in the log and in the sync.
-    pub async fn work(&mut self, moments: &mut Moments) {
+    pub(crate) async fn work(&mut self, moments: &mut Moments) {
         let target = self.acked.len() as u64 + 1 + moments.below(ACKS_BETWEEN_FAULTS_MAX);
         while (self.acked.len() as u64) < target {
             let partition =
@@ -68,7 +68,7 @@ impl Idempotent {
     }
 
     /// Waits until everything sent is acknowledged.
-    pub async fn settle_all(&mut self) {
+    pub(crate) async fn settle_all(&mut self) {
         self.settle(usize::MAX).await;
     }
 
@@ -81,11 +81,11 @@ impl Idempotent {
         }
     }
 
-    pub fn summary(&self) -> String {
+    pub(crate) fn summary(&self) -> String {
         format!("{} acknowledged of {} sent", self.acked.len(), self.sent)
     }
 
-    pub async fn verify(mut self, bootstrap: &str) {
+    pub(crate) async fn verify(mut self, bootstrap: &str) {
         self.settle_all().await;
         let summary = self.summary();
         self.producer.close().await.expect("close");

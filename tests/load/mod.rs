@@ -18,21 +18,21 @@ use mainstem_client::{
     TopicPartition,
 };
 
-pub use idempotent::Idempotent;
-pub use transactional::Transactional;
+pub(crate) use idempotent::Idempotent;
+pub(crate) use transactional::Transactional;
 
-pub const PARTITIONS: i32 = 3;
+pub(crate) const PARTITIONS: i32 = 3;
 
 /// A number from the environment, to repeat a run or to lengthen it.
-pub fn setting(name: &str, default: u64) -> u64 {
+pub(crate) fn setting(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }
 
 /// A small generator, so that a run can be repeated.
-pub struct Moments(pub u64);
+pub(crate) struct Moments(pub(crate) u64);
 
 impl Moments {
-    pub fn below(&mut self, limit: u64) -> u64 {
+    pub(crate) fn below(&mut self, limit: u64) -> u64 {
         self.0 =
             self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (self.0 >> 33) % limit
@@ -40,7 +40,7 @@ impl Moments {
 }
 
 /// Topics of small segments, so that faults find logs with several.
-pub async fn create_topics(bootstrap: &str, names: &[&str]) {
+pub(crate) async fn create_topics(bootstrap: &str, names: &[&str]) {
     let admin = Admin::connect(AdminConfig::new(bootstrap)).await.expect("admin");
     let topics: Vec<NewTopic> = names
         .iter()

@@ -7,7 +7,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use mainstem_client::{ClientError, Delivery, Producer, ProducerConfig, ProducerRecord};
 use tokio::task::JoinHandle;
@@ -29,7 +28,7 @@ struct Transaction {
     outcome: Outcome,
 }
 
-pub struct Transactional {
+pub(crate) struct Transactional {
     topic: String,
     stop: Arc<AtomicBool>,
     task: JoinHandle<Vec<Transaction>>,
@@ -37,7 +36,7 @@ pub struct Transactional {
 
 impl Transactional {
     /// Begins to work, beside whatever else the caller does.
-    pub fn start(bootstrap: &str, topic: &str, seed: u64) -> Transactional {
+    pub(crate) fn start(bootstrap: &str, topic: &str, seed: u64) -> Transactional {
         let stop = Arc::new(AtomicBool::new(false));
         let task = tokio::spawn(work(
             bootstrap.to_owned(),
@@ -48,7 +47,7 @@ impl Transactional {
         Transactional { topic: topic.to_owned(), stop, task }
     }
 
-    pub async fn verify(self, bootstrap: &str) {
+    pub(crate) async fn verify(self, bootstrap: &str) {
         self.stop.store(true, Ordering::Relaxed);
         let transactions = self.task.await.expect("the transactional load");
         let mut seen: BTreeMap<u64, Vec<bool>> = BTreeMap::new();
@@ -84,12 +83,16 @@ impl Transactional {
 /// A producer that owns the id: whatever an earlier one has left open is aborted.
 async fn producer(bootstrap: &str) -> Producer {
     loop {
-        let config = ProducerConfig::new(bootstrap)
-            .transactional_id("load")
-            .delivery_timeout(Duration::from_secs(20));
-        let Ok(producer) = Producer::connect(config).await else { continue };
-        if producer.init_transactions().await.is_ok() {
-            return producer;
+        let config = ProducerConfig::new(bootstrap).transactional_id("load");
+        let owned = match Producer::connect(config).await {
+            Ok(producer) => producer.init_transactions().await.map(|()| producer),
+            Err(error) => Err(error),
+        };
+        match owned {
+            Ok(producer) => return producer,
+            Err(error @ (ClientError::Config(_) | ClientError::Refused(_))) => panic!("{error}"),
+            // The broker is down, or came back too late for this one: the next one asks again.
+            Err(_) => tokio::task::yield_now().await,
         }
     }
 }

@@ -13,7 +13,7 @@ const CUT: &str = "import fcntl, os, struct, sys\n\
     folder = os.open(sys.argv[1], os.O_RDONLY)\n\
     fcntl.ioctl(folder, 0x8004587D, struct.pack('I', 2))\n";
 
-pub struct Disk {
+pub(crate) struct Disk {
     image: PathBuf,
     mount: PathBuf,
     /// Holds the two above, and goes last.
@@ -36,7 +36,7 @@ fn text(path: &Path) -> &str {
 
 impl Disk {
     /// Makes and mounts one; the error says why this machine cannot.
-    pub fn make() -> Result<Disk, String> {
+    pub(crate) fn make() -> Result<Disk, String> {
         let folder = tempfile::tempdir().map_err(|error| error.to_string())?;
         let disk = Disk {
             image: folder.path().join("disk.ext4"),
@@ -52,7 +52,7 @@ impl Disk {
     }
 
     /// Where the broker keeps its data.
-    pub fn directory(&self) -> PathBuf {
+    pub(crate) fn directory(&self) -> PathBuf {
         self.mount.join("data")
     }
 
@@ -61,12 +61,12 @@ impl Disk {
     }
 
     /// From here on nothing reaches the disk, and every write and sync fails.
-    pub fn cut_power(&self) {
+    pub(crate) fn cut_power(&self) {
         run("python3", &["-c", CUT, text(&self.mount)]).expect("cut the power");
     }
 
     /// Forgets the page cache and mounts what the disk holds. No process may have files open there.
-    pub fn mount_again(&self) {
+    pub(crate) fn mount_again(&self) {
         run("umount", &[text(&self.mount)]).expect("unmount");
         self.mount().expect("mount again");
     }

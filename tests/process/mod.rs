@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 const START_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A broker process; dropped, it is killed and its data removed.
-pub struct Broker {
+pub(crate) struct Broker {
     child: Option<Child>,
     directory: PathBuf,
     /// Holds the directory where the test gave none.
@@ -22,7 +22,7 @@ pub struct Broker {
 }
 
 /// The binary beside this test's executable.
-pub fn binary() -> PathBuf {
+pub(crate) fn binary() -> PathBuf {
     let test = std::env::current_exe().expect("the path of the test");
     let folder = test.parent().and_then(Path::parent).expect("target/<profile>/deps/<test>");
     let binary = folder.join("mainstem");
@@ -31,14 +31,14 @@ pub fn binary() -> PathBuf {
 }
 
 /// A port that was free a moment ago.
-pub fn free_port() -> SocketAddr {
+pub(crate) fn free_port() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("bind a free port");
     listener.local_addr().expect("the address of a bound socket")
 }
 
 impl Broker {
     /// Starts a broker without Connect; `extra` are more arguments of `mainstem serve`.
-    pub fn start(extra: &[&str]) -> Broker {
+    pub(crate) fn start(extra: &[&str]) -> Broker {
         let temporary = tempfile::tempdir().expect("a temporary directory");
         let mut broker = Broker::start_in(temporary.path().to_owned(), extra);
         broker._temporary = Some(temporary);
@@ -46,7 +46,7 @@ impl Broker {
     }
 
     /// The same with its data in a directory of the test's.
-    pub fn start_in(directory: PathBuf, extra: &[&str]) -> Broker {
+    pub(crate) fn start_in(directory: PathBuf, extra: &[&str]) -> Broker {
         let mut broker = Broker {
             child: None,
             directory,
@@ -59,12 +59,12 @@ impl Broker {
     }
 
     /// Where clients connect, before and after a restart.
-    pub fn bootstrap(&self) -> String {
+    pub(crate) fn bootstrap(&self) -> String {
         self.listen.to_string()
     }
 
     /// SIGKILL: no handler runs, nothing is closed.
-    pub fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
             child.kill().expect("kill the broker");
             child.wait().expect("reap the broker");
@@ -72,7 +72,7 @@ impl Broker {
     }
 
     /// Starts the process and waits until it accepts connections.
-    pub fn restart(&mut self) {
+    pub(crate) fn restart(&mut self) {
         self.kill();
         let mut command = Command::new(binary());
         command.arg("serve").arg("--no-connect").arg("--data-dir").arg(&self.directory);
