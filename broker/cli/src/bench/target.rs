@@ -1,10 +1,10 @@
 //! The topic that is measured: made for one measurement and deleted at its end, and what the cluster
 //! says about it.
 
-use mainstem_client::{Admin, AdminConfig, NewTopic};
+use mainstem_client::{Admin, AdminConfig, NewTopic, OffsetSpec, TopicPartition};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use super::runtime;
 use crate::failure::Failure;
@@ -13,10 +13,15 @@ use crate::failure::Failure;
 const FLUSH_POLICY: &str = "flush.policy";
 const FLUSH_MESSAGES: &str = "flush.messages";
 
+/// How long a new topic may take until it can be used, and how often it is looked at.
+const PATIENCE: Duration = Duration::from_secs(30);
+const PAUSE: Duration = Duration::from_millis(20);
+
 /// See the module's text.
 pub(crate) struct Target {
     bootstrap: String,
     pub(crate) topic: Arc<str>,
+    partitions: usize,
     /// When the broker answers acks=all: `commit` (synced), `os` (page cache), `every N records`.
     pub(crate) flush: String,
     /// Address and partitions of each broker that leads some.
@@ -31,6 +36,7 @@ impl Target {
         let mut target = Target {
             bootstrap: bootstrap.to_owned(),
             topic: name.as_str().into(),
+            partitions: partitions.unsigned_abs() as usize,
             flush: "unknown".to_owned(),
             leaders: BTreeMap::new(),
         };
@@ -45,6 +51,7 @@ impl Target {
     }
 
     async fn look(&mut self, admin: &Admin) -> Result<(), Failure> {
+        self.leaders = self.wait_for_leaders(admin).await?;
         let configs = admin.describe_configs(&self.topic).await?;
         let value = |name: &str| {
             configs.iter().find(|entry| entry.name == name).and_then(|entry| entry.value.clone())
@@ -55,6 +62,29 @@ impl Target {
             (None, Some(messages)) => format!("every {messages} records"),
             (None, None) => "unknown".to_owned(),
         };
+        Ok(())
+    }
+
+    /// A topic is made before every broker knows it and before its leaders serve it.
+    async fn wait_for_leaders(&self, admin: &Admin) -> Result<BTreeMap<String, Vec<i32>>, Failure> {
+        let begun = Instant::now();
+        let leaders = loop {
+            match self.leaders(admin).await {
+                Ok(leaders) => break leaders,
+                Err(failure) if PATIENCE < begun.elapsed() => return Err(failure),
+                Err(_) => tokio::time::sleep(PAUSE).await,
+            }
+        };
+        let all = leaders.values().flatten();
+        let asked: Vec<(TopicPartition, OffsetSpec)> = all
+            .map(|index| (TopicPartition::new(self.topic.clone(), *index), OffsetSpec::Latest))
+            .collect();
+        // Asked again until the leaders answer.
+        admin.list_offsets(&asked).await?;
+        Ok(leaders)
+    }
+
+    async fn leaders(&self, admin: &Admin) -> Result<BTreeMap<String, Vec<i32>>, Failure> {
         let brokers: BTreeMap<i32, String> = admin
             .describe_cluster()
             .await?
@@ -62,16 +92,19 @@ impl Target {
             .into_iter()
             .map(|broker| (broker.id, format!("{}:{}", broker.host, broker.port)))
             .collect();
+        let mut leaders: BTreeMap<String, Vec<i32>> = BTreeMap::new();
         for (name, description) in admin.describe_topics(&[&*self.topic]).await? {
             let description = description.map_err(|error| Failure::doing(&name, &error))?;
             for partition in description.partitions {
-                let leader = brokers.get(&partition.leader).ok_or_else(|| {
-                    Failure::new(format!("{name}-{} has no leader", partition.partition))
-                })?;
-                self.leaders.entry(leader.clone()).or_default().push(partition.partition);
+                let index = partition.partition;
+                let leader = brokers
+                    .get(&partition.leader)
+                    .ok_or_else(|| Failure::new(format!("{name}-{index} has no leader")))?;
+                leaders.entry(leader.clone()).or_default().push(index);
             }
         }
-        Ok(())
+        let known = leaders.values().map(Vec::len).sum::<usize>();
+        if known == self.partitions { Ok(leaders) } else { Err(Failure::new("no such topic yet")) }
     }
 
     /// Whether acks=all waits for the disk.
