@@ -115,12 +115,13 @@ class Comparison:
     def __init__(self, arguments, scratch):
         self.arguments, self.scratch, self.results = arguments, scratch, Results()
         binary = arguments.mainstem
+        self.load_before = os.getloadavg()[0]
         self.ours, self.theirs, self.durable = Mainstem(binary, "os"), Kafka(), Mainstem(binary, "commit")
 
     def bench(self, command, running, *options):
         """One measurement: its report as a document."""
         line = [self.arguments.mainstem, "--json", "bench", command, "--bootstrap", running.bootstrap,
-                "--scratch", str(self.scratch), "--ceiling-mib", "128"]
+                "--scratch", str(self.scratch), "--ceiling-mib", "64"]
         if command != "groups":
             line += ["--pid", str(running.process.pid)]
         done = subprocess.run([*line, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -233,6 +234,11 @@ class Comparison:
             return "-"
         return f"{ours / theirs:.2f}" if row.endswith(("MB/s", "%")) else f"{theirs / ours:.2f}"
 
+    def disturbed(self):
+        """Says so when others were at work before the measurement began."""
+        busy = self.load_before / os.cpu_count()
+        return f", which had other work (load {self.load_before:.1f} before the run)" if busy > 0.25 else ""
+
     def head(self):
         mainstem = subprocess.run([self.arguments.mainstem, "--version"], stdout=subprocess.PIPE, text=True).stdout
         java = subprocess.run(["java", "-version"], stderr=subprocess.PIPE, text=True).stderr.splitlines()[0]
@@ -241,7 +247,8 @@ class Comparison:
         return [
             f"Measured {datetime.date.today()}: {mainstem.strip()}; Apache Kafka {kafka.version()}, {java}, "
             f"{' '.join(kafka.HEAP)}, G1, KRaft combined; {os.cpu_count()} cores, {memory:.0f} GiB, "
-            f"Linux {platform.release()}. Client and broker share the machine.",
+            f"Linux {platform.release()}. Client and broker share the machine"
+            f"{self.disturbed()}.",
             "",
             f"Client: `mainstem bench`, requests encoded beforehand, batches of {BATCH_BYTES} bytes (before compression), "
             f"linger none (batches are full), {PARTITIONS} partitions, 2 connections with 5 requests in flight each; "

@@ -52,9 +52,10 @@ pub(super) fn run(arguments: &FetchArguments) -> Result<Report, Failure> {
     Ok(report)
 }
 
-/// Writes what will be read; it stays in the page cache because it was just written.
+/// Writes what will be read; it stays in the page cache because it was just written. Nobody waits for
+/// a sync meanwhile: that is not what is measured.
 fn fill(target: &Target, arguments: &FetchArguments) -> Result<(), Failure> {
-    let writing = Writing { acks: Acks::All, in_flight: 5, linger_ms: 0 };
+    let writing = Writing { acks: Acks::Leader, in_flight: 5, linger_ms: 0 };
     let appenders = appenders(target, &arguments.shape, &writing)?;
     let share = (u64::from(arguments.data_mib) << 20) / appenders.len() as u64;
     for mut appender in appenders {
