@@ -11,7 +11,7 @@ DATA ?= examples/data/flights-2013-01.csv.gz
 CARGO ?= cargo
 
 # Always the whole workspace: a selection of packages has other features, and would build its dependencies anew.
-.PHONY: demo test lint bench clean build setup setup-test plugins foreign crash-loop power-cuts
+.PHONY: demo test lint bench bench-kafka clean build setup setup-test plugins foreign crash-loop power-cuts
 
 demo: build plugins
 	python3 examples/demo.py --flights $(DATA)
@@ -40,6 +40,11 @@ crash-loop: build
 power-cuts: build
 	MAINSTEM_POWER_CUTS=$(or $(ROUNDS),1000) $(if $(SEED),MAINSTEM_CRASH_SEED=$(SEED)) \
 		$(CARGO) test --release --workspace --test power_cut
+
+# Beside Apache Kafka, which is fetched first; see docs/benchmarks.md. BENCH="--rounds 1" makes it short.
+bench-kafka: build
+	.ci/setup.sh build kafka
+	python3 tests/peers/compare.py --mainstem $(CARGO_TARGET_DIR)/release/mainstem $(BENCH)
 
 build: setup
 	$(CARGO) build --release --workspace --bin mainstem --example flight_delays

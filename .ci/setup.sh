@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Installs what the build (and, with the words `test` and `foreign`, the tests and all foreign clients) need and the
-# machine lacks; says what and why.
-# usage: setup.sh build [test] [foreign]
+# Installs what the build (and, with the words `test`, `foreign` and `kafka`, the tests, all foreign clients and the
+# comparison with Apache Kafka) need and the machine lacks; says what and why.
+# usage: setup.sh build [test] [foreign] [kafka]
 # Needs Debian's apt-get and, for installing, root or sudo. A machine that has everything is left alone.
 set -euo pipefail
 
@@ -38,6 +38,10 @@ for purpose in "$@"; do
         need nodejs node "runs KafkaJS and @platformatic/kafka"
         need npm npm "fetches these clients"
         need golang-go go "builds franz-go, which wants Go 1.26: an older one has to be replaced by hand"
+    fi
+    if [ "$purpose" = kafka ]; then
+        need default-jre-headless java "Apache Kafka, which is measured beside, runs on it"
+        need maven mvn "fetches Apache Kafka's artefacts"
     fi
 done
 

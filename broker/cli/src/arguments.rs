@@ -6,6 +6,8 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use crate::bench::BenchCommand;
+
 /// A stream-processing platform: Kafka-compatible broker, schema registry, Connect, and their tools.
 #[derive(Parser)]
 #[command(name = "mainstem", version, about, propagate_version = true)]
@@ -43,6 +45,9 @@ pub(crate) enum Command {
     /// Deploy and watch connectors
     #[command(subcommand)]
     Connector(ConnectorCommand),
+    /// Measure a broker, as a share of what the machine could do
+    #[command(subcommand)]
+    Bench(BenchCommand),
     /// Print the completions of a shell
     Completions { shell: clap_complete::Shell },
 }

@@ -6,6 +6,7 @@
 //! command failed (the reason is on standard error), 2 wrong usage.
 
 mod arguments;
+mod bench;
 mod config;
 mod connector;
 mod consume;
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
     let result = match arguments.command {
         // The platform brings its own runtimes: one thread per shard.
         Command::Serve(serve) => serve::run(&serve),
+        Command::Bench(command) => bench::run(&command, arguments.json),
         Command::Completions { shell } => {
             output::completions(shell);
             Ok(())
@@ -57,7 +59,7 @@ fn run_client(command: Command, json: bool) -> Result<(), Failure> {
             Command::Txn(command) => txn::run(command, json).await,
             Command::Schema(command) => schema::run(command, json).await,
             Command::Connector(command) => connector::run(command, json).await,
-            Command::Serve(_) | Command::Completions { .. } => Ok(()),
+            Command::Serve(_) | Command::Bench(_) | Command::Completions { .. } => Ok(()),
         }
     });
     // A reader of standard input cannot be cancelled; the process is about to end anyway.

@@ -43,7 +43,8 @@ pub(crate) async fn run(arguments: ProduceArguments, json: bool) -> Result<(), F
     Ok(())
 }
 
-fn codec(codec: Codec) -> Compression {
+/// The protocol's name of a codec.
+pub(crate) fn codec(codec: Codec) -> Compression {
     match codec {
         Codec::None => Compression::None,
         Codec::Gzip => Compression::Gzip,

@@ -26,8 +26,12 @@ const NOT_SETTINGS: [&str; 5] = [
 /// Threads that serve Connect's REST API and clients; plugins have threads of their own.
 const CONNECT_THREADS: usize = 2;
 
+/// Memory that a thread may keep for its next requests is twice this.
+const KEPT_BYTES: usize = 2 << 20;
+
 /// Runs until a signal comes or the broker gives up.
 pub(crate) fn run(arguments: &ServeArguments) -> Result<(), Failure> {
+    keep_freed_memory();
     let filter = EnvFilter::try_from_env("MAINSTEM_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let config = configuration(arguments)?;
@@ -57,6 +61,13 @@ pub(crate) fn run(arguments: &ServeArguments) -> Result<(), Failure> {
     let ended = server.wait();
     runtime.shutdown_background();
     ended.map_err(|error| Failure::new(error.to_string()))
+}
+
+/// Tells glibc's allocator to keep a little of what is freed. By default every thread gives memory back to the
+/// kernel as soon as 128 KiB are free and gets it again, zeroed, for the next request, which has cost a quarter of
+/// the CPU time of appends. glibc learns the right bound from the largest mapped block that a program frees.
+fn keep_freed_memory() {
+    drop(std::hint::black_box(Vec::<u8>::with_capacity(KEPT_BYTES)));
 }
 
 async fn wait_for_signal() -> std::io::Result<()> {

@@ -173,3 +173,36 @@ fn all_problems_of_a_configuration_are_named_at_once() {
     assert!(text.contains("num.partitions"), "{text}");
     assert!(text.contains("flush"), "{text}");
 }
+
+/// Every measurement ends with figures that have a share, and leaves no topic behind. How high they
+/// are is not asserted.
+#[test]
+fn a_broker_is_measured_as_a_share_of_its_machine() {
+    let broker = Embedded::start().expect("a broker");
+    let (bootstrap, pid) = (broker.bootstrap(), std::process::id().to_string());
+    let short = ["--seconds", "1", "--warm-up", "0", "--pid", pid.as_str()];
+    let small = ["--ceiling-mib", "16", "--bootstrap", bootstrap.as_str()];
+    let measure = |command: &[&str]| {
+        let line: Vec<&str> = ["bench"].iter().chain(command).chain(&small).copied().collect();
+        json(&line)
+    };
+    let timed = |command: &[&'static str]| {
+        measure(&command.iter().copied().chain(short).collect::<Vec<&str>>())
+    };
+    for driver in ["wire", "client"] {
+        let produced = timed(&["produce", "--compression", "lz4", "--driver", driver]);
+        assert_eq!(produced["settings"]["flush"], "os");
+        assert_eq!(produced["settings"]["compression"], "lz4");
+        assert!(produced["figures"]["throughput"]["share"].as_f64().is_some_and(|s| 0.0 < s));
+        assert_eq!(produced["figures"]["broker_CPU"]["of"], "relay_CPU");
+        let fetched = timed(&["fetch", "--data-mib", "4", "--driver", driver]);
+        assert_eq!(fetched["figures"]["throughput"]["of"], "sendfile");
+        let answered = timed(&["latency", "--rate", "2000", "--driver", driver]);
+        assert_eq!(answered["figures"]["p99_9"]["of"], "round_trip");
+    }
+    let group = measure(&["groups", "--members", "2", "--partitions", "5"]);
+    assert!(group["figures"]["one_leaves"]["value"].as_f64().is_some_and(|time| 0.0 < time));
+    let held = measure(&["connections", "--count", "10", "--pid", pid.as_str()]);
+    assert_eq!(held["settings"]["connections"], 10);
+    assert_eq!(json(&["topic", "list", "--bootstrap", &bootstrap]), Value::Array(Vec::new()));
+}

@@ -13,7 +13,7 @@ use crate::ask::{
     TransactionEnd, TransactionalWrite,
 };
 use crate::node::ShardNode;
-use bytes::BytesMut;
+use bytes::Bytes;
 use mainstem_platform::Now;
 use mainstem_protocol::{ErrorCode, Offset};
 use mainstem_storage::{AppendError, Appended, Marker, Origin, RecordError};
@@ -96,7 +96,6 @@ impl ShardNode {
             self.tell(asker, Told::Appended(outcome));
             return;
         }
-        let batches = batches.try_into_mut().unwrap_or_else(|shared| BytesMut::from(&shared[..]));
         let size_bytes = batches.len();
         let appended = match self.try_append(now, &key, batches, Origin::Client) {
             Ok(appended) => appended,
@@ -125,7 +124,7 @@ impl ShardNode {
         &mut self,
         now: Now,
         key: &PartitionKey,
-        batches: BytesMut,
+        batches: impl Into<Bytes>,
         origin: Origin,
     ) -> Result<Appended, (ErrorCode, Option<String>)> {
         let appended = self.try_append(now, key, batches, origin);
@@ -136,7 +135,7 @@ impl ShardNode {
         &mut self,
         now: Now,
         key: &PartitionKey,
-        batches: BytesMut,
+        batches: impl Into<Bytes>,
         origin: Origin,
     ) -> Result<Appended, Refusal> {
         let Some(partition) = self.partitions.map.get_mut(key) else {

@@ -1,8 +1,9 @@
 //! Changes to the header of a batch in place.
 //!
 //! Every function takes bytes that begin with a batch which was parsed before, and panics on
-//! fewer bytes than its header. Base offset and leader epoch lie outside of the checksum, so
-//! stamping them costs nothing; everything else computes the checksum anew.
+//! fewer bytes than it changes. Base offset and leader epoch lie outside of the checksum, so stamping
+//! them costs nothing and needs no more than the first 16 bytes; everything else computes the
+//! checksum anew.
 
 use super::TimestampType;
 use super::batch::{

@@ -2,7 +2,8 @@
 //!
 //! Invariants:
 //! * A length below zero or above the limit ends the stream before anything is allocated for it.
-//! * Room is made for bytes that have arrived and a bounded number more, whatever was announced.
+//! * Room is made for bytes that have arrived and a bounded number more, whatever was announced: as
+//!   much again, or as much as the last whole frame had, since clients send many frames of a size.
 
 use bytes::{Buf, Bytes, BytesMut};
 
@@ -25,11 +26,13 @@ pub(super) struct ImpossibleFrame {
 pub(super) struct Frames {
     buffer: BytesMut,
     frame_bytes_max: usize,
+    /// Size of the last whole frame with its prefix.
+    last_frame_bytes: usize,
 }
 
 impl Frames {
     pub(super) fn new(frame_bytes_max: usize) -> Self {
-        Self { buffer: BytesMut::new(), frame_bytes_max }
+        Self { buffer: BytesMut::new(), frame_bytes_max, last_frame_bytes: 0 }
     }
 
     /// The next whole frame without its prefix, if it has arrived.
@@ -38,18 +41,20 @@ impl Frames {
         if self.buffer.len() < PREFIX_BYTES + size {
             return Ok(None);
         }
+        self.last_frame_bytes = PREFIX_BYTES + size;
         self.buffer.advance(PREFIX_BYTES);
         Ok(Some(self.buffer.split_to(size).freeze()))
     }
 
     /// Where to read to, with room for some bytes of the frame that is missing.
     pub(super) fn room(&mut self) -> &mut BytesMut {
+        let arrived = self.buffer.len();
         let missing = match self.announced() {
-            Ok(Some(size)) => (PREFIX_BYTES + size).saturating_sub(self.buffer.len()),
-            Ok(None) | Err(_) => PREFIX_BYTES,
+            Ok(Some(size)) => (PREFIX_BYTES + size).saturating_sub(arrived),
+            Ok(None) | Err(_) => self.last_frame_bytes.saturating_sub(arrived),
         };
-        // As much again as has arrived, so that large frames are moved a few times only.
-        let most = self.buffer.len().clamp(READ_BYTES_MIN, READ_BYTES_MAX);
+        // Large frames shall come with few reads and be moved a few times only.
+        let most = arrived.max(self.last_frame_bytes).clamp(READ_BYTES_MIN, READ_BYTES_MAX);
         self.buffer.reserve(missing.clamp(READ_BYTES_MIN, most));
         &mut self.buffer
     }

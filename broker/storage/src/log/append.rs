@@ -3,7 +3,9 @@
 //! Order matters. Everything that can be refused is refused before the first byte is written; the
 //! tables learn of a batch only after its bytes are in the file. A batch is stored as it came, except
 //! for the base offset and the leader epoch, which its checksum leaves out, and the timestamp when the
-//! topic says so; a topic with a compression of its own has it packed anew.
+//! topic says so; a topic with a compression of its own has it packed anew. Offset and epoch are stamped
+//! into a copy of the batch's first bytes, which is written before the rest: records go from the
+//! request to the file without being copied.
 //!
 //! A full disk refuses the append and leaves the log usable: what was half written lies past the
 //! segment's size and is overwritten. Any other failed write fails the log for good.
@@ -18,11 +20,22 @@ use crate::producer::Verdict;
 use crate::segment::{NextAppend, Segment};
 use crate::slice::{Appended, Marker, Origin};
 use crate::validate::{check_batches, check_size, repack};
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use mainstem_platform::{Now, Random, SeededRandom};
 use mainstem_protocol::ids::{LeaderEpoch, Offset};
 use mainstem_protocol::record::{self, ControlRecord, marker_batch, patch};
-use std::io;
+use std::io::{self, IoSlice};
+
+/// The bytes of a batch that hold everything a leader stamps: base offset, length, leader epoch.
+const STAMP_BYTES: usize = 16;
+
+/// Batches as they will lie in the file.
+struct Stamped {
+    /// The first bytes of each batch; those in `batches` are stale.
+    stamps: Vec<[u8; STAMP_BYTES]>,
+    batches: Bytes,
+    next_offset: Offset,
+}
 
 impl Log {
     /// Appends batches as one write. A client's batch that was here already is answered with its
@@ -30,13 +43,13 @@ impl Log {
     pub fn append(
         &mut self,
         now: Now,
-        batches: BytesMut,
+        batches: impl Into<Bytes>,
         leader_epoch: LeaderEpoch,
         origin: Origin,
     ) -> Result<Appended, AppendError> {
         self.check_usable(leader_epoch)?;
         let mut headers = std::mem::take(&mut self.headers);
-        let answer = self.append_checked(now, batches, leader_epoch, origin, &mut headers);
+        let answer = self.append_checked(now, batches.into(), leader_epoch, origin, &mut headers);
         self.headers = headers;
         answer
     }
@@ -44,7 +57,7 @@ impl Log {
     fn append_checked(
         &mut self,
         now: Now,
-        mut batches: BytesMut,
+        mut batches: Bytes,
         leader_epoch: LeaderEpoch,
         origin: Origin,
         headers: &mut Vec<BatchHeader>,
@@ -66,7 +79,7 @@ impl Log {
         if origin == Origin::Client
             && let Some(repacked) = repack(&batches, &self.config, &mut headers[0])?
         {
-            batches = repacked;
+            batches = repacked.freeze();
         }
         check_size(batches.len(), &self.config)?;
         self.write(now, batches, leader_epoch, headers)
@@ -92,7 +105,7 @@ impl Log {
             .map_err(|error| AppendError::InvalidRecord(error.to_string()))?;
         let header = BatchHeader::read(&batch)
             .map_err(|not| AppendError::InvalidRecord(format!("marker: {not:?}")))?;
-        self.write(now, BytesMut::from(batch), leader_epoch, &mut [header])
+        self.write(now, batch, leader_epoch, &mut [header])
     }
 
     fn check_usable(&self, leader_epoch: LeaderEpoch) -> Result<(), AppendError> {
@@ -111,7 +124,7 @@ impl Log {
     fn write(
         &mut self,
         now: Now,
-        mut batches: BytesMut,
+        batches: Bytes,
         leader_epoch: LeaderEpoch,
         headers: &mut [BatchHeader],
     ) -> Result<Appended, AppendError> {
@@ -120,11 +133,10 @@ impl Log {
             TimestampType::CreateTime => -1,
             TimestampType::LogAppendTime => now.wall_ms,
         };
-        let next_offset =
-            stamp(&mut batches, headers, base_offset, leader_epoch, log_append_time_ms);
-        let last_offset = next_offset.plus(-1);
+        let stamped = stamp(batches, headers, base_offset, leader_epoch, log_append_time_ms);
+        let last_offset = stamped.next_offset.plus(-1);
 
-        let size = batches.len() as u64;
+        let size = stamped.batches.len() as u64;
         let next = NextAppend {
             size_bytes: size,
             last_offset,
@@ -144,13 +156,13 @@ impl Log {
             return Err(self.fail(&error));
         }
         let segment = self.active();
-        if let Err(error) = segment.file.write_at(&batches, segment.size) {
+        if let Err(error) = segment.file.write_vectored_at(&stamped.slices(headers), segment.size) {
             // What is past the size is never read; cutting it only gives the room back.
             let _ = segment.file.set_len(segment.size);
             return Err(self.fail(&error));
         }
-        self.note_written(&batches, headers, now)?;
-        self.next_offset = next_offset;
+        self.note_written(&stamped.batches, headers, now)?;
+        self.next_offset = stamped.next_offset;
         self.sync.note_appended(size);
         Ok(Appended {
             base_offset,
@@ -241,34 +253,72 @@ impl Log {
     }
 }
 
-/// Writes offsets, epoch and time into batches and their heads; the answer is the next offset.
+impl Stamped {
+    /// What is written, in order: the stamp and the rest of each batch.
+    fn slices(&self, headers: &[BatchHeader]) -> Vec<IoSlice<'_>> {
+        let mut slices = Vec::with_capacity(2 * headers.len());
+        let mut from = 0;
+        for (stamp, header) in self.stamps.iter().zip(headers) {
+            slices.push(IoSlice::new(stamp));
+            slices.push(IoSlice::new(&self.batches[from + STAMP_BYTES..from + header.size]));
+            from += header.size;
+        }
+        slices
+    }
+}
+
+/// Gives batches their offsets, epoch and time, in their heads too.
 fn stamp(
-    batches: &mut [u8],
+    batches: Bytes,
     headers: &mut [BatchHeader],
     base_offset: Offset,
     leader_epoch: LeaderEpoch,
     log_append_time_ms: i64,
-) -> Offset {
-    let mut next = base_offset;
-    let mut rest = batches;
+) -> Stamped {
+    let batches = set_times(batches, headers, log_append_time_ms);
+    let mut stamps = Vec::with_capacity(headers.len());
+    let mut next_offset = base_offset;
+    let mut from = 0;
+    for header in headers {
+        header.base_offset = next_offset;
+        header.leader_epoch = leader_epoch;
+        let mut stamp = [0; STAMP_BYTES];
+        stamp.copy_from_slice(&batches[from..from + STAMP_BYTES]);
+        patch::set_base_offset(&mut stamp, next_offset);
+        patch::set_leader_epoch(&mut stamp, leader_epoch);
+        stamps.push(stamp);
+        from += header.size;
+        next_offset = header.next_offset();
+    }
+    Stamped { stamps, batches, next_offset }
+}
+
+/// Writes other times into batches, where there are any: those of the append, or the largest one of the
+/// records, when a check has found that a batch's head has another. Only then are batches copied.
+fn set_times(batches: Bytes, headers: &mut [BatchHeader], log_append_time_ms: i64) -> Bytes {
+    let mut from = 0;
+    let corrected = headers.iter().any(|header| {
+        let batch = &batches[from..];
+        from += header.size;
+        BatchHeader::read(batch).is_ok_and(|sent| sent.max_timestamp != header.max_timestamp)
+    });
+    if log_append_time_ms < 0 && !corrected {
+        return batches;
+    }
+    let mut batches = BytesMut::from(batches);
+    let mut rest = &mut batches[..];
     for header in headers {
         let (batch, after) = rest.split_at_mut(header.size);
         rest = after;
-        header.base_offset = next;
-        header.leader_epoch = leader_epoch;
-        patch::set_base_offset(batch, next);
-        patch::set_leader_epoch(batch, leader_epoch);
         if 0 <= log_append_time_ms {
             patch::set_max_timestamp_log_append(batch, log_append_time_ms);
             header.max_timestamp = log_append_time_ms;
-        } else if BatchHeader::read(batch).is_ok_and(|h| h.max_timestamp != header.max_timestamp) {
-            // The check found another one in the records.
+        } else {
             let kind = record::TimestampType::CreateTime;
             patch::set_max_timestamp(batch, kind, header.max_timestamp);
         }
-        next = header.next_offset();
     }
-    next
+    batches.freeze()
 }
 
 fn into_io(error: crate::error::StorageError) -> io::Error {

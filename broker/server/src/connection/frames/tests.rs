@@ -61,3 +61,23 @@ fn memory_follows_what_has_arrived() {
     frames.room().put_slice(&[0; 1024]);
     assert!(frames.room().capacity() < 64 * 1024);
 }
+
+#[test]
+fn frames_of_one_size_come_with_one_read_each() {
+    let frame = framed(&[7; 100_000]);
+    let mut frames = Frames::new(LIMIT);
+    feed(&mut frames, &frame);
+    for _ in 0..3 {
+        frames.release();
+        let room = frames.room();
+        assert!(frame.len() <= room.capacity() - room.len());
+        room.put_slice(&frame);
+        assert_eq!(frames.next().unwrap().map(|frame| frame.len()), Some(100_000));
+    }
+    // A client that has sent a large frame once does not make room for what it only announces.
+    feed(&mut frames, &framed(b"small"));
+    frames.release();
+    frames.room().put_i32(LIMIT as i32);
+    assert_eq!(frames.next(), Ok(None));
+    assert!(frames.room().capacity() < 64 * 1024);
+}
