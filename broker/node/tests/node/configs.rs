@@ -37,7 +37,7 @@ describe topic t cleanup.policy
     topic cleanup.policy=delete,compact
     default log.cleanup.policy=delete
 produce t-0 a
-  INVALID_RECORD
+  INVALID_RECORD records=0
 produce t-0 a key=k
   base=0
 alter topic t cleanup.policy-=compact
@@ -180,7 +180,7 @@ describe topic t retention.ms segment.jitter.ms
   retention.ms=7
     file log.retention.ms=7
     default log.retention.ms=604800000
-  segment.jitter.ms=0 read-only
+  segment.jitter.ms=0
     default log.roll.jitter.ms=0
 alter brokers flush=os num.partitions=5
   NONE

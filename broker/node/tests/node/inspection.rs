@@ -216,13 +216,16 @@ fn features_are_shown_raised_and_lowered() {
     check(
         r"
 features
+  supported group.version 0-1
   supported metadata.version 30-30
   supported transaction.version 0-2
+  finalized group.version 1
   finalized metadata.version 30
   finalized transaction.version 2
 # Older clients cannot read that a lowest level is 0.
 features v=3
   supported metadata.version 30-30
+  finalized group.version 1
   finalized metadata.version 30
   finalized transaction.version 2
 features v=2
@@ -235,6 +238,7 @@ level transaction.version=0 down try
 crash
 features v=3
   supported metadata.version 30-30
+  finalized group.version 1
   finalized metadata.version 30
   finalized transaction.version 1
 level transaction.version=0 down v=0
@@ -242,6 +246,7 @@ level transaction.version=0 down v=0
 # What is off is not shown.
 features v=3
   supported metadata.version 30-30
+  finalized group.version 1
   finalized metadata.version 30
 level metadata.version=29 down
   INVALID_UPDATE_VERSION results=0
@@ -249,6 +254,7 @@ level transaction.version=2
   NONE results=0
 features v=3
   supported metadata.version 30-30
+  finalized group.version 1
   finalized metadata.version 30
   finalized transaction.version 2
 ",
