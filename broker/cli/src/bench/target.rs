@@ -1,7 +1,7 @@
 //! The topic that is measured: made for one measurement and deleted at its end, and what the cluster
 //! says about it.
 
-use mainstem_client::{Admin, AdminConfig, NewTopic, OffsetSpec, TopicPartition};
+use mainstem_client::{Admin, AdminConfig, ConfigResource, NewTopic, OffsetSpec, TopicPartition};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -52,7 +52,8 @@ impl Target {
 
     async fn look(&mut self, admin: &Admin) -> Result<(), Failure> {
         self.leaders = self.wait_for_leaders(admin).await?;
-        let configs = admin.describe_configs(&self.topic).await?;
+        let resource = ConfigResource::Topic(self.topic.to_string());
+        let configs = admin.describe_configs(&resource).await?;
         let value = |name: &str| {
             configs.iter().find(|entry| entry.name == name).and_then(|entry| entry.value.clone())
         };
