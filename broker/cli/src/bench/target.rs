@@ -52,7 +52,8 @@ impl Target {
 
     async fn look(&mut self, admin: &Admin) -> Result<(), Failure> {
         self.leaders = self.wait_for_leaders(admin).await?;
-        let configs = admin.describe_configs(&ConfigResource::Topic(self.topic.to_string())).await?;
+        let resource = ConfigResource::Topic(self.topic.to_string());
+        let configs = admin.describe_configs(&resource).await?;
         let value = |name: &str| {
             configs.iter().find(|entry| entry.name == name).and_then(|entry| entry.value.clone())
         };
