@@ -8,6 +8,7 @@
 //! Absent on purpose: wire versions. An `Ask` says what is meant; the API file knows the version.
 
 use crate::event::ShardIndex;
+use crate::log_dirs::LogDirIndex;
 use bytes::Bytes;
 use mainstem_coordinator::transaction::Participation;
 use mainstem_protocol::{
@@ -192,6 +193,33 @@ pub struct EpochEndOutcome {
     pub end_offset: Offset,
 }
 
+/// Where a partition, or its copy on the way to another directory, lies.
+#[derive(Debug, Clone)]
+pub struct LogPlace {
+    pub dir: LogDirIndex,
+    pub topic: Arc<str>,
+    pub partition: PartitionIndex,
+    pub size_bytes: u64,
+    /// Of a copy: how far it is behind its partition.
+    pub offset_lag: i64,
+    pub is_future: bool,
+}
+
+/// Move a partition to another log directory.
+#[derive(Debug, Clone, Copy)]
+pub struct MoveItem {
+    pub slot: usize,
+    pub key: PartitionKey,
+    pub to: LogDirIndex,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub struct MoveOutcome {
+    pub slot: usize,
+    /// `NONE` when the move has begun or needs not to.
+    pub error: ErrorCode,
+}
+
 /// End a transaction on partitions of one shard.
 #[derive(Debug, Clone)]
 pub struct MarkersAsk {
@@ -216,6 +244,9 @@ pub enum Ask {
     },
     DeleteRecords(Vec<DeleteRecordsItem>),
     EpochEnd(Vec<EpochEndItem>),
+    /// What lies in which log directory?
+    LogDirs,
+    Move(Vec<MoveItem>),
     Markers(MarkersAsk),
 }
 
@@ -235,6 +266,8 @@ pub enum Told {
     Offsets(Vec<OffsetOutcome>),
     DeleteRecords(Vec<DeleteRecordsOutcome>),
     EpochEnd(Vec<EpochEndOutcome>),
+    LogDirs(Vec<LogPlace>),
+    Moves(Vec<MoveOutcome>),
     /// One partition's marker is durable, or the partition is gone.
     Marked {
         key: PartitionKey,

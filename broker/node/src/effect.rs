@@ -5,12 +5,13 @@
 //!   (acks=0) has no `Respond`.
 //! - *Durable before visible*: with `flush=commit` everything that a client may rely upon is
 //!   polled only after the `Sync` covering it came back as `Event::Synced`.
-//! - At most one `Sync` of a shard is under way.
+//! - At most one `Sync` of a shard and a log directory is under way.
 //!
 //! Absent on purpose: timers. One `deadline()` leaves the machine.
 
 use crate::command::LocalReply;
-use crate::event::{CommandToken, ConnectionId, ShardIndex, SyncToken};
+use crate::copy_job::CopyJob;
+use crate::event::{CommandToken, ConnectionId, CopyToken, ShardIndex, SyncToken};
 use crate::shard_message::ShardMessage;
 use bytes::Bytes;
 use mainstem_platform::{Disk, File};
@@ -46,7 +47,8 @@ impl std::fmt::Debug for ResponseSegment {
     }
 }
 
-/// All that one group commit must make durable: every partition touched since the last one.
+/// All that one group commit must make durable in one log directory: every partition of it that
+/// was touched since the last one.
 #[derive(Debug)]
 pub struct SyncJob {
     /// One task per partition.
@@ -77,12 +79,14 @@ pub enum Effect {
     ToShard { shard: ShardIndex, message: ShardMessage },
     /// Make files durable on the pool, then say `Event::Synced`.
     Sync { token: SyncToken, job: SyncJob },
+    /// Copy files on the pool, then say `Event::Copied`.
+    Copy { token: CopyToken, job: CopyJob },
     /// Delete files and directories (recursively) at leisure. They are already out of the way:
     /// nothing waits for this and a crash before it is harmless.
     Remove { paths: Vec<PathBuf> },
     /// The answer to `Event::Command`.
     CommandReply { token: CommandToken, reply: LocalReply },
-    /// The log directory is no longer to be trusted: stop the process without a clean close.
+    /// The metadata log is no longer to be trusted: stop the process without a clean close.
     Halt { reason: String },
     /// After `Event::Shutdown`: all logs are closed, the shard is done.
     Stopped,

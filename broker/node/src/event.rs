@@ -10,6 +10,7 @@
 //! Absent on purpose: the clock (an argument of every call) and timers (see `deadline`).
 
 use crate::command::LocalCommand;
+use crate::copy_job::CopyFailure;
 use crate::shard_message::ShardMessage;
 use bytes::Bytes;
 
@@ -31,6 +32,10 @@ impl ShardIndex {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SyncToken(pub u64);
 
+/// Names one `Effect::Copy` until its `Event::Copied` comes back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CopyToken(pub u64);
+
 /// Names one command of the shell until its `Effect::CommandReply` leaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CommandToken(pub u64);
@@ -46,11 +51,14 @@ pub enum Event {
     Disconnected { connection: ConnectionId },
     /// Another shard of this broker says something.
     FromShard { from: ShardIndex, message: ShardMessage },
-    /// A sync is over. An error takes the log directory, and with it the broker, offline: a failed
-    /// sync is never tried again, because the kernel may have dropped the dirty pages.
+    /// A sync is over. An error takes its log directory offline: a failed sync is never tried
+    /// again, because the kernel may have dropped the dirty pages.
     Synced { token: SyncToken, result: Result<(), String> },
+    /// A copy is over.
+    Copied { token: CopyToken, result: Result<(), CopyFailure> },
     /// The HTTP shell asks (registry: shard zero only; metrics: every shard).
     Command { token: CommandToken, command: LocalCommand },
-    /// Close all logs cleanly; `Effect::Stopped` follows.
+    /// Answer what is under way, then close all logs cleanly; `Effect::Stopped` follows. Every
+    /// shard must be told, since each waits for the others.
     Shutdown,
 }

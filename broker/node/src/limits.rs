@@ -3,6 +3,8 @@
 //! Invariant: [`Limits::problems`] is empty for the limits of a running node; relations between
 //! them are checked there and nowhere else.
 
+use std::time::Duration;
+
 /// Limits of a shard. All of them bite: none is only documentation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
@@ -31,6 +33,8 @@ pub struct Limits {
     pub topic_partitions_max: i32,
     /// Partitions of the whole broker; a creation that would pass it is refused.
     pub partitions_max: usize,
+    /// How long a stop waits for requests under way before it closes the logs all the same.
+    pub stop_patience: Duration,
     /// Batches of one partition waiting for the verification of their transaction.
     pub verifications_waiting_max: usize,
 }
@@ -49,6 +53,7 @@ impl Default for Limits {
             fetch_wait_ms_max: 5 * 60 * 1_000,
             topic_partitions_max: 1_000,
             partitions_max: 10_000,
+            stop_patience: Duration::from_secs(10),
             verifications_waiting_max: 1_000,
         }
     }

@@ -9,6 +9,7 @@
 
 mod add_offsets_to_txn;
 mod add_partitions_to_txn;
+mod alter_replica_log_dirs;
 mod api_versions;
 mod create_topics;
 mod delete_groups;
@@ -17,6 +18,7 @@ mod delete_topics;
 mod describe_cluster;
 mod describe_configs;
 mod describe_groups;
+mod describe_log_dirs;
 mod end_txn;
 mod fetch;
 mod find_coordinator;
@@ -102,6 +104,8 @@ pub(crate) static TABLE: &[Api] = &[
     end_txn::API,
     txn_offset_commit::API,
     describe_configs::API,
+    alter_replica_log_dirs::API,
+    describe_log_dirs::API,
     delete_groups::API,
     describe_cluster::API,
 ];
@@ -118,6 +122,8 @@ pub(crate) enum Pending {
     ListOffsets(list_offsets::Gather),
     DeleteRecords(delete_records::Gather),
     EpochEnd(offset_for_leader_epoch::Gather),
+    LogDirs(describe_log_dirs::Gather),
+    Moves(alter_replica_log_dirs::Gather),
 }
 
 impl ShardNode {
@@ -141,6 +147,12 @@ impl ShardNode {
             }
             (Pending::EpochEnd(gather), Told::EpochEnd(outcomes)) => {
                 offset_for_leader_epoch::told(self, ticket, gather, outcomes);
+            }
+            (Pending::LogDirs(gather), Told::LogDirs(places)) => {
+                describe_log_dirs::told(self, ticket, gather, places);
+            }
+            (Pending::Moves(gather), Told::Moves(outcomes)) => {
+                alter_replica_log_dirs::told(self, ticket, gather, outcomes);
             }
             (_, told) => unreachable!("an answer to another question: {told:?}"),
         }

@@ -14,9 +14,9 @@ pub use settings::{SETTINGS, Setting, SettingKind};
 
 use crate::limits::Limits;
 use mainstem_protocol::BrokerId;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// When acks=all is answered.
@@ -39,8 +39,10 @@ pub struct NodeConfig {
     pub advertised_port: u16,
     /// `broker.rack`.
     pub rack: Option<String>,
-    /// `log.dir`: everything that survives a restart.
+    /// `log.dir`, or the first of `log.dirs`: identity, metadata log, and partitions.
     pub log_dir: PathBuf,
+    /// The others of `log.dirs`: partitions only.
+    pub further_log_dirs: Vec<PathBuf>,
     /// `cluster.id`: only for a new log directory; otherwise it must agree with the stored one.
     pub cluster_id: Option<String>,
     /// `flush`.
@@ -73,6 +75,11 @@ pub struct NodeConfig {
     pub transactional_id_expiration: Duration,
     /// Defaults of topic settings by their topic name (`retention.ms`, `segment.bytes` ...).
     pub topic_defaults: BTreeMap<String, String>,
+    /// `num.recovery.threads.per.data.dir`: how many logs of a directory are opened side by side.
+    pub recovery_threads: u16,
+    /// `metadata.log.max.record.bytes.between.snapshots`: how much of the metadata log is kept
+    /// beside a snapshot before the next one is written.
+    pub metadata_snapshot_bytes: u64,
     /// What a shard refuses.
     pub limits: Limits,
 }
@@ -85,6 +92,7 @@ impl Default for NodeConfig {
             advertised_port: 9092,
             rack: None,
             log_dir: PathBuf::from("data"),
+            further_log_dirs: Vec::new(),
             cluster_id: None,
             flush: FlushPolicy::Commit,
             auto_create_topics: true,
@@ -101,6 +109,8 @@ impl Default for NodeConfig {
             transaction_max_timeout: Duration::from_secs(900),
             transactional_id_expiration: Duration::from_secs(7 * 24 * 3_600),
             topic_defaults: BTreeMap::new(),
+            recovery_threads: 2,
+            metadata_snapshot_bytes: 20 * 1024 * 1024,
             limits: Limits::default(),
         }
     }
@@ -130,6 +140,12 @@ impl fmt::Display for ConfigProblems {
 impl std::error::Error for ConfigProblems {}
 
 impl NodeConfig {
+    /// All log directories, that of the metadata log first.
+    pub fn log_dirs(&self) -> impl Iterator<Item = &Path> {
+        let first = std::iter::once(self.log_dir.as_path());
+        first.chain(self.further_log_dirs.iter().map(PathBuf::as_path))
+    }
+
     /// Reads Kafka's property names over the defaults. Keys that are not in [`SETTINGS`] are
     /// problems: the shell takes its own out first.
     pub fn from_properties(
@@ -165,6 +181,19 @@ impl NodeConfig {
             problems.push(ConfigProblem {
                 key: "group.max.session.timeout.ms".to_owned(),
                 problem: "is below group.min.session.timeout.ms".to_owned(),
+            });
+        }
+        if usize::from(u16::MAX) < self.further_log_dirs.len() {
+            problems.push(ConfigProblem {
+                key: "log.dirs".to_owned(),
+                problem: "names too many directories".to_owned(),
+            });
+        }
+        let mut seen = BTreeSet::new();
+        if let Some(twice) = self.log_dirs().find(|dir| !seen.insert(dir.to_owned())) {
+            problems.push(ConfigProblem {
+                key: "log.dirs".to_owned(),
+                problem: format!("names {} twice", twice.display()),
             });
         }
         if self.advertised_host.is_empty() {

@@ -209,6 +209,24 @@ pub static SETTINGS: &[Setting] = &[
         },
         show: |config| Some(config.log_dir.display().to_string()),
     },
+    Setting {
+        key: "log.dirs",
+        kind: SettingKind::String,
+        documentation: "Directories of logs, with commas; the first one holds the metadata log.",
+        read: |config, value| {
+            let mut dirs = value.split(',').map(|dir| PathBuf::from(dir.trim()));
+            config.log_dir = dirs.next().unwrap_or_default();
+            config.further_log_dirs = dirs.collect();
+            match config.log_dirs().any(|dir| dir.as_os_str().is_empty()) {
+                true => Err("names a directory without a name".to_owned()),
+                false => Ok(()),
+            }
+        },
+        show: |config| {
+            let dirs: Vec<String> = config.log_dirs().map(|d| d.display().to_string()).collect();
+            (1 < dirs.len()).then(|| dirs.join(","))
+        },
+    },
     topic_default!("log.message.timestamp.type", "message.timestamp.type", String),
     topic_default!("log.retention.bytes", "retention.bytes", Long),
     duration!(
@@ -228,6 +246,16 @@ pub static SETTINGS: &[Setting] = &[
     ),
     topic_default!("message.max.bytes", "max.message.bytes", Int),
     Setting {
+        key: "metadata.log.max.record.bytes.between.snapshots",
+        kind: SettingKind::Long,
+        documentation: "Bytes of the metadata log after which its next snapshot is written.",
+        read: |config, value| {
+            config.metadata_snapshot_bytes = number(value, 1, i64::MAX as u64)?;
+            Ok(())
+        },
+        show: |config| Some(config.metadata_snapshot_bytes.to_string()),
+    },
+    Setting {
         key: "node.id",
         kind: SettingKind::Int,
         documentation: "Number of this broker in its cluster.",
@@ -243,6 +271,13 @@ pub static SETTINGS: &[Setting] = &[
         1,
         1_000,
         "Partitions of a topic that is created without a count."
+    ),
+    int!(
+        "num.recovery.threads.per.data.dir",
+        recovery_threads,
+        1,
+        256,
+        "Logs of one directory that are opened side by side at a start."
     ),
     int!(
         "offset.metadata.max.bytes",

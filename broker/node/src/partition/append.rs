@@ -119,7 +119,7 @@ impl ShardNode {
         origin: Origin,
     ) -> Result<Appended, (ErrorCode, Option<String>)> {
         let Some(partition) = self.partitions.map.get_mut(key) else {
-            return Err((ErrorCode::UNKNOWN_TOPIC_OR_PARTITION, None));
+            return Err((self.absence(key), None));
         };
         let appended = partition.log.append(now, batches, partition.leader_epoch, origin);
         self.account(key, appended)
@@ -129,7 +129,7 @@ impl ShardNode {
     pub(crate) fn handle_markers(&mut self, now: Now, asker: Asker, ask: &MarkersAsk) {
         for key in &ask.items {
             let Some(partition) = self.partitions.map.get_mut(key) else {
-                let error = ErrorCode::UNKNOWN_TOPIC_OR_PARTITION;
+                let error = self.absence(key);
                 self.tell(asker, Told::Marked { key: *key, error });
                 continue;
             };
@@ -170,8 +170,12 @@ impl ShardNode {
                 Ok(appended)
             }
             Err(error) => {
-                if let AppendError::DiskFailed(reason) = &error {
-                    self.halt(format!("append: {reason}"));
+                let dir = self.partitions.get(key).map(|partition| partition.dir);
+                // A full disk as well, as in Kafka: whatever else is written there may fail halfway.
+                if let AppendError::DiskFailed(_) | AppendError::DiskFull = &error
+                    && let Some(dir) = dir
+                {
+                    self.fail_dir(dir, &format!("append: {error}"));
                 }
                 Err((error_code(&error), Some(error.to_string())))
             }

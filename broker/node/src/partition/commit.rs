@@ -1,29 +1,39 @@
 //! Group commit: what a pass appended becomes durable together, and the high watermark follows.
 //!
-//! At the end of a pass all partitions with new batches go into one sync job. While it runs, new
-//! appends gather; the next job takes all of them. So the rate of syncs follows the disk, and the
-//! size of a group follows the load.
+//! At the end of a pass all partitions with new batches go into one sync job for each log
+//! directory. While it runs, new appends gather; the next job takes all of them. So the rate of
+//! syncs follows the disk, and the size of a group follows the load.
 //!
 //! Invariants:
-//! - At most one job is under way.
+//! - At most one job of a directory is under way; a slow directory holds no other one up.
 //! - With `flush=commit` the high watermark moves only by a finished job; with `flush=os` it moves
 //!   at the end of the pass, and only closed segments are synced, in the background.
-//! - A failed job halts the shard. It is not retried: the kernel may have dropped the pages.
+//! - A failed job takes its directory offline. It is not retried: the kernel may have dropped the
+//!   pages.
 
-use super::{Partition, Partitions};
+use super::Partition;
 use crate::ask::PartitionKey;
 use crate::effect::{Effect, SyncJob};
 use crate::event::SyncToken;
+use crate::log_dirs::LogDirIndex;
 use crate::node::ShardNode;
 use mainstem_metadata::config::FlushPolicy;
 use mainstem_platform::Now;
 use mainstem_protocol::Offset;
 use mainstem_storage::{SyncReceipt, SyncTask};
+use std::collections::BTreeMap;
 
-/// The job under way.
+/// A job under way.
 pub(super) struct Syncing {
     token: SyncToken,
     receipts: Vec<(PartitionKey, SyncReceipt)>,
+}
+
+impl Syncing {
+    /// A partition is gone, or its log is another one now.
+    pub(super) fn forget(&mut self, key: &PartitionKey) {
+        self.receipts.retain(|(of, _)| of != key);
+    }
 }
 
 /// What a dirty partition wants at the end of a pass.
@@ -50,10 +60,11 @@ impl Partition {
     }
 }
 
-impl Partitions {
-    fn is_syncing(&self) -> bool {
-        self.syncing.is_some()
-    }
+/// The tasks of one directory and what proves them.
+#[derive(Default)]
+struct Group {
+    tasks: Vec<SyncTask>,
+    receipts: Vec<(PartitionKey, SyncReceipt)>,
 }
 
 impl ShardNode {
@@ -62,27 +73,27 @@ impl ShardNode {
         if self.partitions.dirty.is_empty() {
             return;
         }
-        let may_sync = !self.partitions.is_syncing();
         let dirty = std::mem::take(&mut self.partitions.dirty);
-        let mut tasks = Vec::new();
-        let mut receipts = Vec::new();
+        let mut groups: BTreeMap<LogDirIndex, Group> = BTreeMap::new();
         let mut committed = Vec::new();
         for key in dirty {
             let Some(partition) = self.partitions.map.get_mut(&key) else { continue };
+            let may_sync = !self.partitions.syncing.contains_key(&partition.dir);
             let wish = partition.wish(may_sync);
             if !may_sync && partition.flush == FlushPolicy::Commit {
                 self.partitions.dirty.insert(key);
             }
             committed.extend(wish.committed.map(|offset| (key, offset)));
             if let Some(task) = wish.task {
-                receipts.push((key, task.receipt));
-                tasks.push(task);
+                let group = groups.entry(partition.dir).or_default();
+                group.receipts.push((key, task.receipt));
+                group.tasks.push(task);
             }
         }
-        if !tasks.is_empty() {
+        for (dir, Group { tasks, receipts }) in groups {
             let token = SyncToken(self.partitions.last_sync.0 + 1);
             self.partitions.last_sync = token;
-            self.partitions.syncing = Some(Syncing { token, receipts });
+            self.partitions.syncing.insert(dir, Syncing { token, receipts });
             self.metrics.synced();
             self.effects.push_back(Effect::Sync { token, job: SyncJob { tasks } });
         }
@@ -91,20 +102,21 @@ impl ShardNode {
         }
     }
 
-    /// The job under way is over.
+    /// A job is over.
     pub(crate) fn handle_synced(&mut self, now: Now, token: SyncToken, result: Result<(), String>) {
-        let Some(syncing) = self.partitions.syncing.take_if(|syncing| syncing.token == token)
-        else {
+        let of_token = |(_, syncing): &(&LogDirIndex, &Syncing)| syncing.token == token;
+        let Some(dir) = self.partitions.syncing.iter().find(of_token).map(|(dir, _)| *dir) else {
             return;
         };
+        let Some(syncing) = self.partitions.syncing.remove(&dir) else { return };
         if let Err(reason) = result {
-            self.halt(reason);
+            self.fail_dir(dir, &reason);
             return;
         }
         for (key, receipt) in syncing.receipts {
             let Some(partition) = self.partitions.map.get_mut(&key) else { continue };
             if let Err(error) = partition.log.synced(receipt) {
-                self.halt(error.to_string());
+                self.fail_dir(dir, &error.to_string());
                 return;
             }
             self.commit(now, &key, receipt.up_to);

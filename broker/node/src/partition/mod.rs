@@ -11,22 +11,28 @@
 //!
 //! The rooms: `append` takes batches in, `verify` holds transactional ones back until their
 //! coordinator agrees, `read` serves fetches and watches, `offsets` answers what is where,
-//! `commit` moves the high watermark, `folder` opens and removes logs, `housekeeping` keeps them
-//! small.
+//! `commit` moves the high watermark, `folder` finds and removes logs, `opening` opens them,
+//! `moving` brings them to another directory, `offline` lets them go when their disk fails,
+//! `housekeeping` keeps them small.
 
 mod append;
 mod commit;
 mod folder;
 mod housekeeping;
+mod moving;
+mod offline;
 mod offsets;
+mod opening;
 mod read;
 mod verify;
 
-pub(crate) use folder::{open_log, sort_folders};
+pub(crate) use folder::{Sorted, sort_folders};
+pub(crate) use opening::open_log;
 
 use crate::ask::{Ask, Asker, Isolation, PartitionKey, Ticket, Told};
 use crate::config::NodeConfig;
-use crate::event::{ShardIndex, SyncToken};
+use crate::event::{CopyToken, ShardIndex, SyncToken};
+use crate::log_dirs::LogDirIndex;
 use crate::metrics::MetricsSnapshot;
 use crate::node::ShardNode;
 use crate::seat::SeatThen;
@@ -35,6 +41,7 @@ use mainstem_metadata::config::FlushPolicy;
 use mainstem_platform::Now;
 use mainstem_protocol::{ErrorCode, LeaderEpoch, Offset, ProducerId};
 use mainstem_storage::Log;
+use moving::Move;
 use read::Watch;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -53,6 +60,8 @@ pub(crate) enum Then {
 pub(crate) struct Partition {
     pub(crate) topic: Arc<str>,
     pub(crate) key: PartitionKey,
+    /// The log directory that it is in.
+    pub(crate) dir: LogDirIndex,
     pub(crate) log: Log,
     pub(crate) leader_epoch: LeaderEpoch,
     pub(crate) flush: FlushPolicy,
@@ -62,12 +71,21 @@ pub(crate) struct Partition {
     watchers: BTreeMap<Asker, (Isolation, Offset)>,
     /// Transactional writers whose coordinator was asked.
     verifying: BTreeMap<ProducerId, Verifying>,
+    /// Its copy in another directory, while it is moved there.
+    moving: Option<Move>,
+}
+
+/// A partition that cannot be used until the broker starts again.
+struct Offline {
+    topic: Arc<str>,
+    dir: LogDirIndex,
 }
 
 impl Partition {
     pub(crate) fn new(
         topic: Arc<str>,
         key: PartitionKey,
+        dir: LogDirIndex,
         log: Log,
         leader_epoch: LeaderEpoch,
         flush: FlushPolicy,
@@ -75,9 +93,11 @@ impl Partition {
         Partition {
             topic,
             key,
+            dir,
             log,
             leader_epoch,
             flush,
+            moving: None,
             waits: VecDeque::new(),
             watchers: BTreeMap::new(),
             verifying: BTreeMap::new(),
@@ -108,9 +128,14 @@ pub(crate) struct Partitions {
     map: BTreeMap<PartitionKey, Partition>,
     /// Appended to since the last commit of the pass.
     dirty: BTreeSet<PartitionKey>,
-    /// The sync under way, at most one.
-    syncing: Option<Syncing>,
+    /// Partitions of this shard that are not open.
+    offline: BTreeMap<PartitionKey, Offline>,
+    /// Those of other shards.
+    offline_elsewhere: BTreeSet<PartitionKey>,
+    /// The syncs under way, at most one of each directory.
+    syncing: BTreeMap<LogDirIndex, Syncing>,
     last_sync: SyncToken,
+    last_copy: CopyToken,
     watches: BTreeMap<Asker, Watch>,
     /// Which writer of which partition a question to the coordinator is about.
     verifications: BTreeMap<Ticket, (PartitionKey, ProducerId)>,
@@ -124,8 +149,11 @@ impl Partitions {
         Partitions {
             map: BTreeMap::new(),
             dirty: BTreeSet::new(),
-            syncing: None,
+            offline: BTreeMap::new(),
+            offline_elsewhere: BTreeSet::new(),
+            syncing: BTreeMap::new(),
             last_sync: SyncToken(0),
+            last_copy: CopyToken(0),
             watches: BTreeMap::new(),
             verifications: BTreeMap::new(),
             parked: Vec::new(),
@@ -141,8 +169,14 @@ impl Partitions {
         self.map.get_mut(key)
     }
 
+    /// The next commit looks at this partition.
+    pub(crate) fn touch(&mut self, key: PartitionKey) {
+        self.dirty.insert(key);
+    }
+
     pub(crate) fn fill_gauges(&self, snapshot: &mut MetricsSnapshot) {
         snapshot.partitions = self.map.len() as u64;
+        snapshot.partitions_offline = self.offline.len() as u64;
         for partition in self.map.values() {
             snapshot.log_bytes += partition.log.size_bytes();
             let open = partition.log.producers();
@@ -166,6 +200,8 @@ impl ShardNode {
             Ask::Unwatch => self.partitions.unwatch(asker),
             Ask::Offsets { isolation, items } => self.handle_offsets(asker, isolation, &items),
             Ask::DeleteRecords(items) => self.handle_delete_records(asker, &items),
+            Ask::LogDirs => self.handle_log_dirs(asker),
+            Ask::Move(items) => self.handle_moves(asker, &items),
             Ask::EpochEnd(items) => self.handle_epoch_end(asker, &items),
             Ask::Markers(ask) => self.handle_markers(now, asker, &ask),
         }
@@ -188,6 +224,9 @@ impl ShardNode {
         match self.partitions.map.get_mut(key) {
             Some(partition) if partition.log.high_watermark() < offset => {
                 partition.waits.push_back((offset, then));
+            }
+            None if self.partitions.offline.contains_key(key) => {
+                self.refuse_then(then, ErrorCode::KAFKA_STORAGE_ERROR);
             }
             _ => self.then(then),
         }

@@ -20,7 +20,7 @@ impl ShardNode {
     ) {
         let answer = |item: &OffsetItem| match self.partitions.get(&item.key) {
             Some(partition) => find_offset(partition, isolation, item),
-            None => no_offset(item, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION),
+            None => no_offset(item, self.absence(&item.key)),
         };
         let outcomes = items.iter().map(answer).collect();
         self.tell(asker, Told::Offsets(outcomes));
@@ -30,7 +30,7 @@ impl ShardNode {
         let answer = |item: &EpochEndItem| {
             let mut outcome = EpochEndOutcome {
                 slot: item.slot,
-                error: ErrorCode::UNKNOWN_TOPIC_OR_PARTITION,
+                error: self.absence(&item.key),
                 epoch: LeaderEpoch::NONE,
                 end_offset: Offset::NONE,
             };
@@ -52,10 +52,14 @@ impl ShardNode {
         for item in items {
             let result = match self.partitions.get_mut(&item.key) {
                 Some(partition) => delete_records(partition, item.before),
-                None => Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION),
+                None => Err(self.absence(&item.key)),
             };
             if result.is_ok() {
                 self.partitions.dirty.insert(item.key);
+            }
+            let dir = self.partitions.get(&item.key).map(|partition| partition.dir);
+            if let (Err(ErrorCode::KAFKA_STORAGE_ERROR), Some(dir)) = (&result, dir) {
+                self.fail_dir(dir, "move the start of a log");
             }
             let (error, low_watermark) = match result {
                 Ok(start) => (ErrorCode::NONE, start),

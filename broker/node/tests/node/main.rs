@@ -3,7 +3,9 @@
 mod driver;
 mod groups;
 mod limits;
+mod log_dirs;
 mod metadata;
+mod metadata_snapshots;
 mod offsets;
 mod produce_fetch;
 mod recovery;

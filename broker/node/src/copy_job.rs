@@ -1,0 +1,81 @@
+//! Copying files of a partition from one log directory to another, away from the shard's thread.
+//!
+//! Invariants:
+//! - A job copies only bytes that do not change any more while it runs: the shard names them.
+//! - When it has ended without an error, what it copied is durable, names and all.
+
+use mainstem_platform::{Disk, OpenMode};
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Bytes read at a time.
+const CHUNK_BYTES: usize = 1 << 20;
+
+/// A part of one file; the rest of it was copied before.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Piece {
+    pub(crate) name: String,
+    pub(crate) position: u64,
+    pub(crate) len: u64,
+}
+
+/// Files to copy from folder to folder.
+#[derive(Debug, Clone)]
+pub struct CopyJob {
+    pub(crate) from: PathBuf,
+    /// Made when it is not there; its parent is a log directory.
+    pub(crate) to: PathBuf,
+    pub(crate) pieces: Vec<Piece>,
+}
+
+/// A copy came to nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CopyFailure {
+    /// Whether it is the disk that is read which failed, and not the one that is written.
+    pub is_source: bool,
+    /// What went wrong, with the path.
+    pub reason: String,
+}
+
+impl CopyJob {
+    /// Carries the job out; the caller hands the result back as `Event::Copied`. Blocks for as
+    /// long as the disks need: this is for a thread of the shell's pool, or for a simulator.
+    pub fn run(&self, disk: &dyn Disk) -> Result<(), CopyFailure> {
+        disk.create_dir_all(&self.to).map_err(failed(false, &self.to))?;
+        let mut buffer = vec![0_u8; CHUNK_BYTES];
+        for piece in &self.pieces {
+            self.copy(disk, piece, &mut buffer)?;
+        }
+        let parent = self.to.parent().into_iter();
+        for dir in std::iter::once(self.to.as_path()).chain(parent) {
+            disk.sync_dir(dir).map_err(failed(false, dir))?;
+        }
+        Ok(())
+    }
+
+    fn copy(&self, disk: &dyn Disk, piece: &Piece, buffer: &mut [u8]) -> Result<(), CopyFailure> {
+        let (from, to) = (self.from.join(&piece.name), self.to.join(&piece.name));
+        let source = disk.open(&from, OpenMode::Read).map_err(failed(true, &from))?;
+        // What was copied before stays; a file that is copied whole is made anew.
+        let mode = match piece.position {
+            0 => OpenMode::CreateOrTruncate,
+            _ => OpenMode::OpenOrCreate,
+        };
+        let target = disk.open(&to, mode).map_err(failed(false, &to))?;
+        let end = piece.position + piece.len;
+        let mut position = piece.position;
+        while position < end {
+            let len = buffer.len().min(usize::try_from(end - position).unwrap_or(usize::MAX));
+            let chunk = &mut buffer[..len];
+            source.read_exact_at(chunk, position).map_err(failed(true, &from))?;
+            target.write_at(chunk, position).map_err(failed(false, &to))?;
+            position += len as u64;
+        }
+        target.sync_data().map_err(failed(false, &to))
+    }
+}
+
+fn failed(is_source: bool, path: &Path) -> impl FnOnce(io::Error) -> CopyFailure {
+    let path = path.to_owned();
+    move |error| CopyFailure { is_source, reason: format!("copy {}: {error}", path.display()) }
+}
