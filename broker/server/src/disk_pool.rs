@@ -1,16 +1,17 @@
-//! Threads for what blocks: syncs, and deletions.
+//! Threads for what blocks: syncs, deletions, and copies between log directories.
 //!
-//! A shard has at most one sync under way, so as many threads as shards mean that no sync waits
-//! for another shard's; deletions have a thread of their own, because removing a large file may
-//! take long and nobody waits for it. Both queues are bounded by what the machines ask for: one
-//! sync for each shard, one removal for each segment that retention lets go.
+//! A shard has at most one sync of each log directory under way, so with as many threads as shards
+//! times directories no sync waits for another one's disk. Deletions have a thread of their own,
+//! because removing a large file may take long and nobody waits for it; so have copies. All queues
+//! are bounded by what the machines ask for: one sync for each shard and directory, one removal for
+//! each segment that retention lets go, one copy for each partition that moves.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
-use mainstem_node::{Event, SyncJob, SyncToken};
+use mainstem_node::{CopyJob, CopyToken, Event, SyncJob, SyncToken};
 use mainstem_platform::Disk;
 use parking_lot::Mutex;
 
@@ -19,9 +20,12 @@ use crate::shard::{Mail, Mailbox};
 
 /// Stack of a thread that only calls the kernel.
 const STACK_BYTES: usize = 256 * 1024;
+/// More threads would only wait for the same few disks.
+const SYNC_THREADS_MAX: usize = 64;
 
 enum Job {
     Sync { token: SyncToken, job: SyncJob, reply: Mailbox },
+    Copy { token: CopyToken, job: CopyJob, reply: Mailbox },
     Remove { paths: Vec<PathBuf> },
 }
 
@@ -30,6 +34,7 @@ enum Job {
 pub(crate) struct DiskPool {
     syncs: Sender<Job>,
     removals: Sender<Job>,
+    copies: Sender<Job>,
 }
 
 /// The threads, to be joined at the end.
@@ -38,24 +43,32 @@ pub(crate) struct DiskThreads(Vec<JoinHandle<()>>);
 impl DiskPool {
     pub(crate) fn start(
         disk: &Arc<dyn Disk>,
-        sync_threads: u16,
+        shards: u16,
+        log_dirs: usize,
     ) -> Result<(Self, DiskThreads), ServerError> {
         let (syncs, sync_jobs) = channel();
         let (removals, removal_jobs) = channel();
+        let (copies, copy_jobs) = channel();
         let sync_jobs = Arc::new(Mutex::new(sync_jobs));
         let mut threads = Vec::new();
-        for index in 0..sync_threads {
+        for index in 0..(usize::from(shards) * log_dirs).min(SYNC_THREADS_MAX) {
             threads.push(spawn(format!("sync-{index}"), disk.clone(), sync_jobs.clone())?);
         }
-        let removal_jobs = Arc::new(Mutex::new(removal_jobs));
-        threads.push(spawn("removal".into(), disk.clone(), removal_jobs)?);
-        Ok((Self { syncs, removals }, DiskThreads(threads)))
+        for (name, jobs) in [("removal", removal_jobs), ("copy", copy_jobs)] {
+            threads.push(spawn(name.into(), disk.clone(), Arc::new(Mutex::new(jobs)))?);
+        }
+        Ok((Self { syncs, removals, copies }, DiskThreads(threads)))
     }
 
     /// Runs the job; the result comes to the mailbox as an event.
     pub(crate) fn sync(&self, token: SyncToken, job: SyncJob, reply: Mailbox) {
         // A pool that is gone means that the server has failed already.
         let _ = self.syncs.send(Job::Sync { token, job, reply });
+    }
+
+    /// Runs the job; the result comes to the mailbox as an event.
+    pub(crate) fn copy(&self, token: CopyToken, job: CopyJob, reply: Mailbox) {
+        let _ = self.copies.send(Job::Copy { token, job, reply });
     }
 
     pub(crate) fn remove(&self, paths: Vec<PathBuf>) {
@@ -98,6 +111,10 @@ fn run(disk: &dyn Disk, job: Job) {
         Job::Sync { token, job, reply } => {
             let result = job.run(disk);
             reply.send(Mail::Event(Event::Synced { token, result }));
+        }
+        Job::Copy { token, job, reply } => {
+            let result = job.run(disk);
+            reply.send(Mail::Event(Event::Copied { token, result }));
         }
         Job::Remove { paths } => {
             for path in paths {

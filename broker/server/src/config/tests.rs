@@ -52,16 +52,36 @@ fn a_server_properties_file_starts() {
 }
 
 #[test]
+fn log_directories_are_a_list() {
+    let config = load("log.dirs = ['/a', '/b']\nnum.recovery.threads.per.data.dir = 4", &[]);
+    let config = config.unwrap();
+    let dirs: Vec<_> = config.node.log_dirs().filter_map(Path::to_str).collect();
+    assert_eq!(dirs, ["/a", "/b"]);
+    assert_eq!(config.node.recovery_threads, 4);
+    let config = load_named("server.properties", "log.dirs=/a, /b ,/c\n", &[]).unwrap();
+    let dirs: Vec<_> = config.node.log_dirs().filter_map(Path::to_str).collect();
+    assert_eq!(dirs, ["/a", "/b", "/c"]);
+    for (text, expected) in [
+        ("log.dirs = '/a,/b,/a'", "log.dirs: names /a twice"),
+        ("log.dirs = '/a,,/b'", "log.dirs: names a directory without a name (from FILE)"),
+        ("log.dirs = '/a'\nlog.dir = '/b'", "log.dirs: log.dir is given too (from FILE)"),
+    ] {
+        let problem = load(text, &[]).unwrap_err();
+        assert!(problem.starts_with(expected), "{text}: {problem}");
+    }
+}
+
+#[test]
 fn all_problems_are_said_at_once_with_their_keys() {
     let toml = "listeners = 'SSL://x:1'\nshards = 0\nnum.partitions = 'many'\nno.such.key = 1\n\
-                log.dirs = ['/a', '/b']\nauto.create.topics.enable = 'perhaps'\n";
+                log.dirs = ['/a', '']\nauto.create.topics.enable = 'perhaps'\n";
     let problems = load(toml, &[("MAINSTEM_MAX_CONNECTIONS", "-5")]).unwrap_err();
     for expected in [
         "listeners: the protocol SSL is not PLAINTEXT (from FILE)",
         "shards: 0 is not between 1 and 256 (from FILE)",
         "num.partitions: `many` is not a whole number (from FILE)",
         "no.such.key: no setting has this name (from FILE)",
-        "log.dirs: names more than one directory (from FILE)",
+        "log.dirs: names a directory without a name (from FILE)",
         "auto.create.topics.enable: `perhaps` is neither true nor false (from FILE)",
         "max.connections: `-5` is not a whole number in range (from MAINSTEM_MAX_CONNECTIONS)",
     ] {

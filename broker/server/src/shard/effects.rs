@@ -42,6 +42,7 @@ impl Shard {
                 }
             }
             Effect::Sync { token, job } => self.pool.sync(token, job, self.mailbox.clone()),
+            Effect::Copy { token, job } => self.pool.copy(token, job, self.mailbox.clone()),
             Effect::Remove { paths } => self.pool.remove(paths),
             Effect::CommandReply { token, reply } => {
                 if let Some(waiting) = self.commands.remove(&token) {
