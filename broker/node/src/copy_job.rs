@@ -2,11 +2,13 @@
 //!
 //! Invariants:
 //! - A job copies only bytes that do not change any more while it runs: the shard names them.
+//! - A job ends soon after nobody wants it any more: a stop does not wait for a large copy.
 //! - When it has ended without an error, what it copied is durable, names and all.
 
 use mainstem_platform::{Disk, OpenMode};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Weak;
 
 /// Bytes read at a time.
 const CHUNK_BYTES: usize = 1 << 20;
@@ -26,6 +28,8 @@ pub struct CopyJob {
     /// Made when it is not there; its parent is a log directory.
     pub(crate) to: PathBuf,
     pub(crate) pieces: Vec<Piece>,
+    /// Lives as long as the move that the copy is for.
+    pub(crate) wanted: Weak<()>,
 }
 
 /// A copy came to nothing.
@@ -65,6 +69,9 @@ impl CopyJob {
         let end = piece.position + piece.len;
         let mut position = piece.position;
         while position < end {
+            if self.wanted.strong_count() == 0 {
+                return Err(CopyFailure { is_source: true, reason: "nobody wants it".to_owned() });
+            }
             let len = buffer.len().min(usize::try_from(end - position).unwrap_or(usize::MAX));
             let chunk = &mut buffer[..len];
             source.read_exact_at(chunk, position).map_err(failed(true, &from))?;

@@ -20,7 +20,7 @@ use crate::shard::{Mail, Mailbox};
 
 /// Stack of a thread that only calls the kernel.
 const STACK_BYTES: usize = 256 * 1024;
-/// More threads would only wait for the same few disks.
+/// More threads, but one for each shard, would only wait for the same few disks.
 const SYNC_THREADS_MAX: usize = 64;
 
 enum Job {
@@ -51,7 +51,8 @@ impl DiskPool {
         let (copies, copy_jobs) = channel();
         let sync_jobs = Arc::new(Mutex::new(sync_jobs));
         let mut threads = Vec::new();
-        for index in 0..(usize::from(shards) * log_dirs).min(SYNC_THREADS_MAX) {
+        let shards = usize::from(shards);
+        for index in 0..(shards * log_dirs).min(SYNC_THREADS_MAX).max(shards) {
             threads.push(spawn(format!("sync-{index}"), disk.clone(), sync_jobs.clone())?);
         }
         for (name, jobs) in [("removal", removal_jobs), ("copy", copy_jobs)] {

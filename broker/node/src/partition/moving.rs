@@ -32,6 +32,7 @@ use mainstem_storage::Shutdown;
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// With less than this left to copy, the shard does the rest at once.
 const CUTOVER_BYTES: u64 = 1 << 20;
@@ -46,6 +47,8 @@ pub(super) struct Move {
     future: String,
     away: String,
     token: CopyToken,
+    /// A copy under way ends when this is dropped.
+    wanted: Arc<()>,
     /// How much of each file is in the copy when the round under way has ended.
     copied: BTreeMap<String, u64>,
     /// Where the copy ends: known, and when the round under way has ended.
@@ -124,6 +127,7 @@ impl ShardNode {
             future: put_away_name(&folder, &id, "future"),
             away: put_away_name(&folder, &id, "delete"),
             token: CopyToken(0),
+            wanted: Arc::new(()),
             copied: BTreeMap::new(),
             end: Offset::ZERO,
             round_end: Offset::ZERO,
@@ -155,8 +159,9 @@ impl ShardNode {
         for piece in &pieces {
             moving.copied.insert(piece.name.clone(), piece.position + piece.len);
         }
+        let wanted = Arc::downgrade(&moving.wanted);
         let to = self.dirs.path(moving.to).join(&moving.future);
-        self.effects.push_back(Effect::Copy { token, job: CopyJob { from, to, pieces } });
+        self.effects.push_back(Effect::Copy { token, job: CopyJob { from, to, pieces, wanted } });
     }
 
     /// A round is over.
@@ -255,7 +260,8 @@ impl ShardNode {
             return Err(SwapFailure::Refused(why));
         }
         let pieces = pieces(disk, source, &moving.copied, true).map_err(refused)?;
-        let job = CopyJob { from: source.to_owned(), to: future.clone(), pieces };
+        let wanted = Arc::downgrade(&moving.wanted);
+        let job = CopyJob { from: source.to_owned(), to: future.clone(), pieces, wanted };
         job.run(disk).map_err(|failure| match failure.is_source {
             true => SwapFailure::Refused(failure.reason),
             false => SwapFailure::Dir(moving.to, failure.reason),
