@@ -128,21 +128,22 @@ class Streams:
         self.changed = threading.Condition()
 
     def start(self):
-        self.lines = []
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(self.command, stdout=subprocess.PIPE, stderr=log, text=True)
-        threading.Thread(target=self.read, args=(self.process,), daemon=True).start()
+        # A list of its own: what is left of an earlier process, its end too, does not count for this one.
+        self.lines = []
+        threading.Thread(target=self.read, args=(self.process, self.lines), daemon=True).start()
 
-    def read(self, process):
+    def read(self, process, lines):
         for line in process.stdout:
             with self.changed:
                 try:
-                    self.lines.append(json.loads(line))
+                    lines.append(json.loads(line))
                 except json.JSONDecodeError:
                     note(line.rstrip())
                 self.changed.notify_all()
         with self.changed:
-            self.lines.append({"event": "ended", "code": process.wait()})
+            lines.append({"event": "ended", "code": process.wait()})
             self.changed.notify_all()
 
     def wait_until(self, what, matches):
