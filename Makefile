@@ -11,7 +11,7 @@ DATA ?= examples/data/flights-2013-01.csv.gz
 CARGO ?= cargo
 
 # Always the whole workspace: a selection of packages has other features, and would build its dependencies anew.
-.PHONY: demo test lint bench bench-kafka clean build setup setup-test plugins foreign crash-loop power-cuts
+.PHONY: demo test lint bench bench-kafka clean build setup setup-test plugins foreign crash-loop power-cuts sim plants
 
 demo: build plugins
 	python3 examples/demo.py --flights $(DATA)
@@ -40,6 +40,15 @@ crash-loop: build
 power-cuts: build
 	MAINSTEM_POWER_CUTS=$(or $(ROUNDS),1000) $(if $(SEED),MAINSTEM_CRASH_SEED=$(SEED)) \
 		$(CARGO) test --release --workspace --test power_cut
+
+# A whole broker in simulated worlds, one from each seed, on all cores. START=n begins elsewhere, SEED=n is one world.
+sim: setup
+	$(CARGO) build --release --workspace --bin simulate
+	$(CARGO_TARGET_DIR)/release/simulate $(if $(SEED),--seed $(SEED),--seeds $(or $(SEEDS),10000) --start $(or $(START),0))
+
+# Does the simulator find bugs? Those of tests/plants are planted one by one; prints a table. PLANTS="name ..." for some.
+plants: setup
+	CARGO="$(CARGO)" tests/plants.sh $(PLANTS)
 
 # Beside Apache Kafka, which is fetched first; see docs/benchmarks.md. BENCH="--rounds 1" makes it short.
 bench-kafka: build

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use mainstem_platform::{Now, SeededRandom};
 use mainstem_protocol::Request;
 use mainstem_protocol::frame::{decode_response, encode_request};
+use std::fmt;
 use std::time::Duration;
 
 /// What an actor wants done.
@@ -15,6 +16,9 @@ use std::time::Duration;
 pub(crate) enum Order {
     /// Connect, dropping the connection there is. Fails silently while the broker is down.
     Connect,
+    /// Connect anew, while what was sent on the old connection may still reach the broker: the
+    /// client has lost its patience, not the network its packets.
+    ConnectBeside,
     /// Send a frame, without its length.
     Send(Bytes),
     /// Call `timer` after this time.
@@ -27,20 +31,23 @@ pub(crate) struct Port {
     pub(crate) now: Now,
     pub(crate) random: SeededRandom,
     pub(crate) connected: bool,
+    /// Things go wrong, and the client may do so too.
+    pub(crate) faulty: bool,
     pub(crate) orders: Vec<Order>,
-    /// Lines for the trace.
-    pub(crate) remarks: Vec<String>,
+    /// Lines for the trace; `None` when nobody reads them.
+    pub(crate) remarks: Option<Vec<String>>,
     next_correlation: i32,
 }
 
 impl Port {
-    pub(crate) fn new(random: SeededRandom) -> Self {
+    pub(crate) fn new(random: SeededRandom, in_words: bool) -> Self {
         Self {
             now: Now::default(),
             random,
             connected: false,
+            faulty: true,
             orders: Vec::new(),
-            remarks: Vec::new(),
+            remarks: in_words.then(Vec::new),
             next_correlation: 0,
         }
     }
@@ -49,9 +56,15 @@ impl Port {
         self.orders.push(Order::Connect);
     }
 
+    pub(crate) fn connect_beside(&mut self) {
+        self.orders.push(Order::ConnectBeside);
+    }
+
     /// Puts a line into the trace.
-    pub(crate) fn remark(&mut self, line: String) {
-        self.remarks.push(line);
+    pub(crate) fn remark(&mut self, line: fmt::Arguments<'_>) {
+        if let Some(remarks) = &mut self.remarks {
+            remarks.push(line.to_string());
+        }
     }
 
     pub(crate) fn wake_after(&mut self, delay: Duration) {
@@ -75,9 +88,25 @@ pub(crate) fn answer<R: Request>(version: i16, frame: Bytes) -> R::Response {
     response
 }
 
-/// A rule of the protocol was broken towards an actor.
+/// A rule was broken.
 #[derive(Debug, Clone)]
-pub(crate) struct Broken(pub(crate) String);
+pub(crate) struct Broken {
+    /// The oracle that noticed.
+    pub(crate) oracle: &'static str,
+    /// What is wrong, and where.
+    pub(crate) text: String,
+}
+
+impl Broken {
+    pub(crate) fn new(oracle: &'static str, text: impl Into<String>) -> Self {
+        Self { oracle, text: text.into() }
+    }
+
+    /// The broker answered what no client would expect.
+    pub(crate) fn protocol(text: impl Into<String>) -> Self {
+        Self::new("protocol", text)
+    }
+}
 
 /// A client of the broker.
 pub(crate) trait Actor {
@@ -93,6 +122,8 @@ pub(crate) trait Actor {
     fn answered(&mut self, port: &mut Port, correlation: i32, frame: Bytes) -> Result<(), Broken>;
     /// Whether it has nothing more to do.
     fn is_done(&self) -> bool;
+    /// Nobody writes to the topic any more: come to an end.
+    fn wind_down(&mut self) {}
     /// What it was told, for the oracles.
     fn testimony(&self) -> crate::oracle::Testimony;
 }

@@ -102,6 +102,11 @@ impl SimulatedDisk {
         lock(&self.world).syncs_until_failure = None;
     }
 
+    /// What `set_room` has left.
+    pub fn room(&self) -> Option<u64> {
+        lock(&self.world).room
+    }
+
     /// How many syncs have worked so far.
     pub fn syncs(&self) -> u64 {
         lock(&self.world).syncs

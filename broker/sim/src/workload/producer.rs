@@ -7,7 +7,7 @@
 //!
 //! Rule that it checks itself: the first batch that is not acknowledged is never out of order.
 
-use super::{RETRY_AFTER, TOPIC, is_passing};
+use super::{INIT_VERSION, RETRY_AFTER, TOPIC, is_passing};
 use crate::oracle::{Testimony, Value};
 use crate::port::{Actor, Broken, Port, answer};
 use bytes::Bytes;
@@ -20,7 +20,6 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 const PRODUCE_VERSION: i16 = 9;
-const INIT_VERSION: i16 = 4;
 /// What idempotence allows.
 const IN_FLIGHT_MAX: usize = 5;
 
@@ -36,6 +35,9 @@ struct Lane {
     next_sequence: i32,
     next_number: u64,
     queue: VecDeque<Unacknowledged>,
+    /// The partition knows this producer. Before, it takes any sequence for the first one, so
+    /// nothing may follow a first batch whose fate is unknown.
+    known: bool,
 }
 
 /// See the module's words.
@@ -63,6 +65,17 @@ impl Producer {
             left: records,
             acknowledged: Vec::new(),
         }
+    }
+
+    /// Now and then the client gives up its connection, while what it has sent is still on its way.
+    /// What arrives late is a repetition then.
+    fn loses_patience(&mut self, port: &mut Port) -> bool {
+        let loses = port.faulty && port.random.one_in(60);
+        if loses {
+            self.disconnected(port);
+            port.connect_beside();
+        }
+        loses
     }
 
     /// Sends what may be sent.
@@ -97,6 +110,9 @@ impl Producer {
         }
         while self.left > 0 && self.in_flight.len() < IN_FLIGHT_MAX {
             let partition = port.random.below(self.lanes.len() as u64) as usize;
+            if !self.lanes[partition].known && !self.lanes[partition].queue.is_empty() {
+                break;
+            }
             let count = (1 + port.random.below(3)).min(self.left);
             self.left -= count;
             let lane = &mut self.lanes[partition];
@@ -127,7 +143,7 @@ impl Producer {
             builder.push(port.now.wall_ms, None, Some(value.text().as_bytes()), &[]);
         }
         let records = builder.finish().expect("a small batch can be built");
-        let request = produce(None, partition as i32, records);
+        let request = produce(TOPIC, None, partition as i32, records);
         let correlation = port.send(PRODUCE_VERSION, &request);
         self.in_flight.insert(correlation, Some((partition, sequence)));
     }
@@ -142,22 +158,29 @@ impl Producer {
         let lane = &mut self.lanes[partition];
         let place = lane.queue.iter().position(|batch| batch.sequence == sequence);
         let Some(place) = place else {
-            return Err(Broken(format!("{}: an answer nobody waits for", self.name)));
+            let text = format!("{}: an answer nobody waits for", self.name);
+            return Err(Broken::protocol(text));
         };
         let batch = &mut lane.queue[place];
         batch.under_way = false;
         if error == ErrorCode::NONE {
+            if base_offset < 0 {
+                let text = format!("{}: {partition} #{sequence} has no offset", self.name);
+                return Err(Broken::protocol(text));
+            }
             for (delta, value) in batch.values.iter().enumerate() {
                 let offset = base_offset + delta as i64;
                 self.acknowledged.push((partition as i32, offset, value.clone()));
             }
             lane.queue.remove(place);
+            lane.known = true;
             return Ok(());
         }
         let follows_failure = place > 0 && error == ErrorCode::OUT_OF_ORDER_SEQUENCE_NUMBER;
         if !follows_failure && !is_passing(error) {
             let name = &self.name;
-            return Err(Broken(format!("{name}: {partition} #{sequence} is refused: {error:?}")));
+            let text = format!("{name}: {partition} #{sequence} is refused: {error:?}");
+            return Err(Broken::protocol(text));
         }
         self.stumbled = true;
         Ok(())
@@ -166,12 +189,13 @@ impl Producer {
 
 /// A request with one batch for one partition.
 pub(super) fn produce(
+    topic: &str,
     transactional_id: Option<&str>,
     index: i32,
     records: Bytes,
 ) -> ProduceRequest {
     let partition_data = vec![PartitionProduceData { index, records: Some(records) }];
-    let name = TOPIC.to_owned();
+    let name = topic.to_owned();
     ProduceRequest {
         transactional_id: transactional_id.map(str::to_owned),
         acks: -1,
@@ -212,7 +236,7 @@ impl Actor for Producer {
 
     fn answered(&mut self, port: &mut Port, correlation: i32, frame: Bytes) -> Result<(), Broken> {
         match self.in_flight.remove(&correlation) {
-            None => return Err(Broken(format!("{}: no such request", self.name))),
+            None => return Err(Broken::protocol(format!("{}: no such request", self.name))),
             Some(None) => {
                 let response = answer::<InitProducerIdRequest>(INIT_VERSION, frame);
                 match response.error_code {
@@ -220,7 +244,10 @@ impl Actor for Producer {
                         self.id = Some((response.producer_id, response.producer_epoch));
                     }
                     error if is_passing(error) => return Ok(()),
-                    error => return Err(Broken(format!("{}: no id: {error:?}", self.name))),
+                    error => {
+                        let text = format!("{}: no id: {error:?}", self.name);
+                        return Err(Broken::protocol(text));
+                    }
                 }
             }
             Some(Some((partition, sequence))) => {
@@ -231,6 +258,9 @@ impl Actor for Producer {
                     self.produced(partition, sequence, part.error_code, part.base_offset)?;
                 }
             }
+        }
+        if self.loses_patience(port) {
+            return Ok(());
         }
         if port.random.one_in(4) {
             // Let the pipeline run dry now and then.

@@ -1,6 +1,6 @@
-//! Makes the topic, however often it takes.
+//! Makes the topics, however often it takes.
 
-use super::{RETRY_AFTER, TOPIC, is_passing};
+use super::{OUTPUT, RETRY_AFTER, TOPIC, is_passing};
 use crate::oracle::Testimony;
 use crate::port::{Actor, Broken, Port, answer};
 use bytes::Bytes;
@@ -37,13 +37,13 @@ impl Actor for Setup {
     }
 
     fn connected(&mut self, port: &mut Port) -> Result<(), Broken> {
-        let topic = CreatableTopic {
-            name: TOPIC.to_owned(),
+        let topic = |name: &str| CreatableTopic {
+            name: name.to_owned(),
             num_partitions: self.partitions,
             replication_factor: 1,
             ..CreatableTopic::default()
         };
-        let topics = vec![topic];
+        let topics = vec![topic(TOPIC), topic(OUTPUT)];
         port.send(VERSION, &CreateTopicsRequest { topics, ..CreateTopicsRequest::default() });
         Ok(())
     }
@@ -54,12 +54,16 @@ impl Actor for Setup {
 
     fn answered(&mut self, port: &mut Port, _: i32, frame: Bytes) -> Result<(), Broken> {
         let response = answer::<CreateTopicsRequest>(VERSION, frame);
-        let error = response.topics.first().map_or(ErrorCode::NONE, |topic| topic.error_code);
-        match error {
-            ErrorCode::NONE | ErrorCode::TOPIC_ALREADY_EXISTS => self.done = true,
-            error if is_passing(error) => self.connected(port)?,
-            error => return Err(Broken(format!("the topic is refused: {error:?}"))),
+        for topic in &response.topics {
+            match topic.error_code {
+                ErrorCode::NONE | ErrorCode::TOPIC_ALREADY_EXISTS => {}
+                error if is_passing(error) => return self.connected(port),
+                error => {
+                    return Err(Broken::protocol(format!("{} is refused: {error:?}", topic.name)));
+                }
+            }
         }
+        self.done = true;
         Ok(())
     }
 
@@ -68,6 +72,6 @@ impl Actor for Setup {
     }
 
     fn testimony(&self) -> Testimony {
-        Testimony::Sent { acknowledged: Vec::new() }
+        Testimony::Nothing
     }
 }

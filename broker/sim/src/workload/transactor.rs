@@ -5,46 +5,33 @@
 //! gives up and asks for its id again, which ends what was open. It notes what it knows of each
 //! transaction: an end that was asked for and not answered before it gave up is unknown to it.
 //!
-//! Version 1 (Produce up to 11): partitions are added by a request of their own, the epoch stays.
-//! Version 2 (Produce 12, EndTxn 5): partitions are added by producing, every end raises the epoch.
+//! In version 2 it makes trouble. It gives up connections on which requests are still on their way, so
+//! that an end, a batch or a call for the id of the past arrives among those of the present. It repeats
+//! the marker of its last transaction while the next one is open, as a marker that was delayed in the
+//! network. Version 1 has no defence against such requests, in Kafka neither.
+//!
+//! Two transactors may have the same id: each new call for the id fences the other.
 
 use super::producer::produce;
-use super::{RETRY_AFTER, TOPIC, is_passing};
+use super::{
+    ADD_PARTITIONS_VERSION, FIND_VERSION, INIT_VERSION, Protocol, RETRY_AFTER, TOPIC,
+    TRANSACTION_KEY, is_fenced, is_passing,
+};
 use crate::oracle::{Ending, Testimony, Transactions, Value};
 use crate::port::{Actor, Broken, Port, answer};
 use bytes::Bytes;
 use mainstem_platform::Random as _;
 use mainstem_protocol::messages::add_partitions_to_txn::AddPartitionsToTxnTopic;
+use mainstem_protocol::messages::write_txn_markers::{WritableTxnMarker, WritableTxnMarkerTopic};
 use mainstem_protocol::messages::{
     AddPartitionsToTxnRequest, EndTxnRequest, FindCoordinatorRequest, InitProducerIdRequest,
-    ProduceRequest,
+    ProduceRequest, WriteTxnMarkersRequest,
 };
 use mainstem_protocol::record::BatchBuilder;
 use mainstem_protocol::{ErrorCode, ProducerEpoch, ProducerId};
 use std::collections::BTreeMap;
 
-const FIND_VERSION: i16 = 3;
-/// FindCoordinator for a transactional id.
-const TRANSACTION_KEY: i8 = 1;
-const INIT_VERSION: i16 = 4;
-const ADD_VERSION: i16 = 3;
-
-/// Which transaction protocol is spoken.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Protocol {
-    V1,
-    V2,
-}
-
-impl Protocol {
-    fn produce_version(self) -> i16 {
-        if self == Self::V1 { 11 } else { 12 }
-    }
-
-    fn end_version(self) -> i16 {
-        if self == Self::V1 { 3 } else { 5 }
-    }
-}
+const MARKERS_VERSION: i16 = 2;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
@@ -53,6 +40,8 @@ enum Phase {
     Idle,
     Adding,
     Producing,
+    /// Some partitions have their records; the marker of before comes again.
+    Meddling,
     Ending { commit: bool },
 }
 
@@ -68,7 +57,13 @@ struct Part {
 #[derive(Debug)]
 pub(crate) struct Transactor {
     name: String,
+    transactional_id: String,
     protocol: Protocol,
+    /// Another may take over the id, or a late call of our own.
+    may_be_fenced: bool,
+    /// Producer, epoch and outcome of the last marker, as far as it is known.
+    last_marker: Option<(i64, i16, bool)>,
+    has_meddled: bool,
     partitions: i32,
     phase: Phase,
     id: (i64, i16),
@@ -87,8 +82,12 @@ pub(crate) struct Transactor {
 impl Transactor {
     pub(crate) fn new(name: String, protocol: Protocol, partitions: i32, count: u32) -> Self {
         Self {
+            transactional_id: name.clone(),
             name,
             protocol,
+            may_be_fenced: false,
+            last_marker: None,
+            has_meddled: false,
             partitions,
             phase: Phase::NeedsCoordinator,
             id: (-1, -1),
@@ -100,6 +99,12 @@ impl Transactor {
             must_abort: false,
             ended: Transactions::new(),
         }
+    }
+
+    /// Shares its id with another.
+    pub(crate) fn with_id(self, transactional_id: &str) -> Self {
+        let transactional_id = transactional_id.to_owned();
+        Self { transactional_id, may_be_fenced: true, ..self }
     }
 
     fn group(&self) -> String {
@@ -118,7 +123,7 @@ impl Transactor {
         match self.phase {
             Phase::NeedsCoordinator => {
                 let request = FindCoordinatorRequest {
-                    key: self.name.clone(),
+                    key: self.transactional_id.clone(),
                     key_type: TRANSACTION_KEY,
                     ..FindCoordinatorRequest::default()
                 };
@@ -126,7 +131,7 @@ impl Transactor {
             }
             Phase::NeedsId => {
                 let request = InitProducerIdRequest {
-                    transactional_id: Some(self.name.clone()),
+                    transactional_id: Some(self.transactional_id.clone()),
                     transaction_timeout_ms: 60_000,
                     ..InitProducerIdRequest::default()
                 };
@@ -141,13 +146,13 @@ impl Transactor {
                 let partitions = self.parts.iter().map(|part| part.partition).collect();
                 let topic = AddPartitionsToTxnTopic { name: TOPIC.to_owned(), partitions };
                 let request = AddPartitionsToTxnRequest {
-                    v3_and_below_transactional_id: self.name.clone(),
+                    v3_and_below_transactional_id: self.transactional_id.clone(),
                     v3_and_below_producer_id: self.id.0,
                     v3_and_below_producer_epoch: self.id.1,
                     v3_and_below_topics: vec![topic],
                     ..AddPartitionsToTxnRequest::default()
                 };
-                self.sent(port.send(ADD_VERSION, &request), 0);
+                self.sent(port.send(ADD_PARTITIONS_VERSION, &request), 0);
             }
             Phase::Producing => {
                 for place in 0..self.parts.len() {
@@ -156,9 +161,10 @@ impl Transactor {
                     }
                 }
             }
+            Phase::Meddling => self.meddle(port),
             Phase::Ending { commit } => {
                 let request = EndTxnRequest {
-                    transactional_id: self.name.clone(),
+                    transactional_id: self.transactional_id.clone(),
                     producer_id: self.id.0,
                     producer_epoch: self.id.1,
                     committed: commit,
@@ -206,9 +212,30 @@ impl Transactor {
             builder.push(port.now.wall_ms, None, Some(value.text().as_bytes()), &[]);
         }
         let records = builder.finish().expect("a small batch can be built");
-        let request = produce(Some(&self.name), part.partition, records);
+        let request = produce(TOPIC, Some(&self.transactional_id), part.partition, records);
         let correlation = port.send(self.protocol.produce_version(), &request);
         self.sent(correlation, place);
+    }
+
+    /// Sends the marker of the last transaction once more, to all partitions, the other way round: if
+    /// it ends anything, the harm is seen.
+    fn meddle(&mut self, port: &mut Port) {
+        let Some((producer_id, producer_epoch, committed)) = self.last_marker else { return };
+        let topic = WritableTxnMarkerTopic {
+            name: TOPIC.to_owned(),
+            partition_indexes: self.parts.iter().map(|part| part.partition).collect(),
+        };
+        let marker = WritableTxnMarker {
+            producer_id,
+            producer_epoch,
+            transaction_result: !committed,
+            topics: vec![topic],
+            coordinator_epoch: 0,
+            transaction_version: 2,
+        };
+        let request = WriteTxnMarkersRequest { markers: vec![marker] };
+        self.has_meddled = true;
+        self.sent(port.send(MARKERS_VERSION, &request), 0);
     }
 
     fn note_ending(&mut self, ending: Ending) {
@@ -216,6 +243,7 @@ impl Transactor {
         let values = parts.flat_map(|part| part.values.iter().map(|v| (part.partition, v.clone())));
         self.ended.insert(self.group(), (ending, values.collect()));
         self.parts.clear();
+        self.has_meddled = false;
     }
 
     /// Ends what is open by asking for the id again.
@@ -223,7 +251,7 @@ impl Transactor {
         self.must_abort = false;
         match self.phase {
             Phase::Ending { commit: true } => self.note_ending(Ending::Unknown),
-            Phase::Adding | Phase::Producing | Phase::Ending { commit: false } => {
+            Phase::Adding | Phase::Producing | Phase::Meddling | Phase::Ending { commit: false } => {
                 self.note_ending(Ending::Aborted);
             }
             Phase::NeedsCoordinator => return,
@@ -236,6 +264,7 @@ impl Transactor {
         if id != self.id {
             self.id = id;
             self.sequences.clear();
+            self.last_marker = None;
         }
     }
 
@@ -258,7 +287,7 @@ impl Transactor {
                 response.error_code
             }
             Phase::Adding => {
-                let response = answer::<AddPartitionsToTxnRequest>(ADD_VERSION, frame);
+                let response = answer::<AddPartitionsToTxnRequest>(ADD_PARTITIONS_VERSION, frame);
                 let results = response.results_by_topic_v3_and_below.iter();
                 let mut codes = results.flat_map(|topic| &topic.results_by_partition);
                 let wrong = codes.find(|part| part.partition_error_code != ErrorCode::NONE);
@@ -283,13 +312,24 @@ impl Transactor {
                     let ending = if commit { Ending::Committed } else { Ending::Aborted };
                     self.note_ending(ending);
                     if self.protocol == Protocol::V2 {
-                        self.take_id((response.producer_id, response.producer_epoch));
+                        // The marker carries the epoch that the next transaction has, unless the
+                        // producer got another id.
+                        let id = (response.producer_id, response.producer_epoch);
+                        let same_producer = id.0 == self.id.0;
+                        self.take_id(id);
+                        self.last_marker = same_producer.then_some((id.0, id.1, commit));
                     }
                     self.phase = Phase::Idle;
                 }
                 response.error_code
             }
-            Phase::Idle => return Err(Broken(format!("{}: an answer to nothing", self.name))),
+            Phase::Meddling => {
+                self.phase = Phase::Producing;
+                ErrorCode::NONE
+            }
+            Phase::Idle => {
+                return Err(Broken::protocol(format!("{}: an answer to nothing", self.name)));
+            }
         })
     }
 }
@@ -326,10 +366,23 @@ impl Actor for Transactor {
 
     fn answered(&mut self, port: &mut Port, correlation: i32, frame: Bytes) -> Result<(), Broken> {
         let Some((phase, place)) = self.in_flight.remove(&correlation) else {
-            return Err(Broken(format!("{}: no such request", self.name)));
+            // Of before it was fenced.
+            return Ok(());
         };
         let error = self.judge(phase, place, frame)?;
-        port.remark(format!("transaction {} {phase:?} {error:?}", self.number));
+        port.remark(format_args!("transaction {} {phase:?} {error:?}", self.number));
+        if is_fenced(error) && self.may_be_fenced {
+            self.in_flight.clear();
+            self.give_up();
+            return Ok(());
+        }
+        if self.protocol == Protocol::V2 && port.faulty && port.random.one_in(60) {
+            // What is under way goes on its way without us.
+            self.may_be_fenced = true;
+            self.disconnected(port);
+            port.connect_beside();
+            return Ok(());
+        }
         if phase == Phase::Producing && error == ErrorCode::INVALID_TXN_STATE {
             // Clients answer this with an abort, whatever the reason was.
             self.must_abort = true;
@@ -338,13 +391,15 @@ impl Actor for Transactor {
             return Ok(());
         } else if error != ErrorCode::NONE {
             let text = format!("{} {:?} {phase:?}: {error:?}", self.group(), self.protocol);
-            return Err(Broken(text));
+            return Err(Broken::protocol(text));
         }
         if self.phase == Phase::Producing
             && !self.must_abort
             && self.parts.iter().all(|part| part.acknowledged)
         {
-            self.phase = Phase::Ending { commit: !port.random.one_in(3) };
+            let meddles = !self.has_meddled && self.last_marker.is_some() && port.random.one_in(4);
+            let end = Phase::Ending { commit: !port.random.one_in(3) };
+            self.phase = if meddles { Phase::Meddling } else { end };
         }
         self.advance(port);
         Ok(())
