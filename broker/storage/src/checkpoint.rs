@@ -12,10 +12,12 @@
 //! `v0 recovery-point=<20 digits> log-start=<20 digits> turn=<20 digits> crc32c=<8 hex digits>`, the
 //! checksum being over what stands before ` crc32c`. The slot with the larger turn counts. Slots are
 //! written in place by turns, and the other one is not touched before this one is synced, so that one
-//! of them is always whole. A slot is written only after the data it speaks of was synced.
+//! of them is always whole. A slot is written only after the data it speaks of was synced. What one
+//! life of the process has made durable no later one may lose: compaction has left gaps before it.
 
 use crate::error::StorageError;
 use crate::names::{PARTITION_METADATA, RECOVERY_CHECKPOINT};
+use crate::slice::Shutdown;
 use mainstem_platform::{Disk, File, OpenMode, replace_file};
 use mainstem_protocol::ids::{LeaderEpoch, Offset, TopicId};
 use std::fmt::Write as _;
@@ -45,36 +47,50 @@ pub(crate) struct RecoveryCheckpoint {
     turn: u64,
     /// The slot of `turn` waits for a sync.
     unsynced: bool,
-    /// The slot of `turn` is known to be durable, so the other one may be overwritten. Not after
-    /// opening: the process before may have seen its sync fail.
+    /// The slot of `turn` is known to be durable, so the other one may be overwritten.
     settled: bool,
 }
 
 impl RecoveryCheckpoint {
-    /// Opens or creates the file. Without a readable slot the answer is zero for both, which costs a
-    /// full scan and loses nothing.
-    pub(crate) fn open(disk: &dyn Disk, dir: &Path) -> Result<Self, StorageError> {
+    /// Opens or creates the file. Without a readable slot the answer is zero for both: there was
+    /// none that a sync has covered.
+    ///
+    /// After an unclean end the newer slot may be in the page cache only, and the process before may
+    /// have seen its sync fail: it is written once more, as it is, and synced. Neither slot alone
+    /// could be overwritten before: the newer one may be the one that compaction has relied upon,
+    /// and the other the only one on the disk.
+    pub(crate) fn open(
+        disk: &dyn Disk,
+        dir: &Path,
+        shutdown: Shutdown,
+    ) -> Result<Self, StorageError> {
         let path = dir.join(RECOVERY_CHECKPOINT);
         let failed = || StorageError::disk("open", &path);
         let file = disk.open(&path, OpenMode::OpenOrCreate).map_err(failed())?;
         let mut bytes = [0; 2 * SLOT_BYTES];
         let len = file.read_at(&mut bytes, 0).map_err(failed())?;
         let zero = RecoveryPoint { recovery_point: Offset(0), log_start: Offset(0) };
-        let (turn, value) = [&bytes[..SLOT_BYTES], &bytes[SLOT_BYTES..]]
-            .into_iter()
+        let newest = bytes
+            .chunks_exact(SLOT_BYTES)
             .filter(|_| len > 0)
-            .filter_map(parse_slot)
-            .max_by_key(|(turn, _)| *turn)
-            .unwrap_or((0, zero));
-        Ok(Self { file, value, durable: zero, turn, unsynced: false, settled: false })
+            .filter_map(|slot| Some((slot, parse_slot(slot)?)))
+            .max_by_key(|(_, (turn, _))| *turn);
+        let Some((slot, (turn, value))) = newest else {
+            let (value, durable) = (zero, zero);
+            return Ok(Self { file, value, durable, turn: 0, unsynced: false, settled: false });
+        };
+        if shutdown == Shutdown::Unclean {
+            file.write_at(slot, position(turn)).map_err(failed())?;
+            file.sync_data().map_err(failed())?;
+        }
+        Ok(Self { file, value, durable: value, turn, unsynced: false, settled: true })
     }
 
     pub(crate) fn value(&self) -> RecoveryPoint {
         self.value
     }
 
-    /// Everything before is synced, and a crash at any moment will know it. Not known after opening:
-    /// the process before may have left its last value in the page cache.
+    /// Everything before is synced, and a crash at any moment will know it.
     pub(crate) fn durable_recovery_point(&self) -> Offset {
         self.durable.recovery_point
     }
@@ -102,7 +118,7 @@ impl RecoveryCheckpoint {
         let mut slot = [b' '; SLOT_BYTES];
         slot[..line.len()].copy_from_slice(line.as_bytes());
         slot[SLOT_BYTES - 1] = b'\n';
-        self.file.write_at(&slot, self.turn % 2 * SLOT_BYTES as u64)?;
+        self.file.write_at(&slot, position(self.turn))?;
         self.value = value;
         self.unsynced = true;
         self.settled = false;
@@ -118,6 +134,10 @@ impl RecoveryCheckpoint {
         self.settled = true;
         self.durable = self.value;
     }
+}
+
+fn position(turn: u64) -> u64 {
+    turn % 2 * SLOT_BYTES as u64
 }
 
 fn parse_slot(slot: &[u8]) -> Option<(u64, RecoveryPoint)> {
@@ -217,4 +237,55 @@ pub(crate) fn read_text(disk: &dyn Disk, path: &Path) -> Result<Option<String>, 
     let mut bytes = vec![0; len as usize];
     file.read_exact_at(&mut bytes, 0).map_err(failed())?;
     Ok(String::from_utf8(bytes).ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use mainstem_platform::simulated::SimulatedDisk;
+
+    fn value(recovery_point: i64) -> RecoveryPoint {
+        RecoveryPoint { recovery_point: Offset(recovery_point), log_start: Offset(0) }
+    }
+
+    fn open(disk: &SimulatedDisk) -> RecoveryCheckpoint {
+        RecoveryCheckpoint::open(disk, Path::new("/t-0"), Shutdown::Unclean).expect("opens")
+    }
+
+    /// Lives that write and sync as they like, and end by a loss of power that tears what was not
+    /// synced: what one of them knew to be durable, the next one finds.
+    #[test]
+    fn what_was_durable_is_found_after_any_crash() {
+        for seed in 0..2_000_u64 {
+            let disk = SimulatedDisk::new();
+            disk.create_dir_all(Path::new("/t-0")).expect("a directory");
+            let mut durable = 0;
+            let mut dice = seed;
+            for life in 0..6 {
+                let mut checkpoint = open(&disk);
+                disk.sync_dir(Path::new("/t-0")).expect("the name is synced");
+                disk.sync_dir(Path::new("/")).expect("and that of the directory");
+                let found = checkpoint.value().recovery_point.0;
+                assert!(durable <= found, "seed {seed}: {found} in life {life}, {durable} before");
+                for step in 0..3 {
+                    dice = dice.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+                    match dice >> 62 {
+                        0 => break,
+                        1 => {
+                            if let Some(file) = checkpoint.unsynced_file() {
+                                file.sync_data().expect("synced");
+                                checkpoint.synced();
+                            }
+                        }
+                        _ => checkpoint.write(value(found + step + 1)).expect("written"),
+                    }
+                }
+                durable = durable.max(checkpoint.durable_recovery_point().0);
+                match dice >> 40 & 1 {
+                    0 => disk.crash(dice),
+                    _ => disk.kill_process(),
+                }
+            }
+        }
+    }
 }

@@ -57,7 +57,7 @@ impl Log {
         disk.create_dir_all(&dir).map_err(StorageError::disk("create", &dir))?;
         let listing = settle(&*disk, &dir)?;
         let has_files = !listing.bases.is_empty();
-        let mut checkpoint = RecoveryCheckpoint::open(&*disk, &dir)?;
+        let mut checkpoint = RecoveryCheckpoint::open(&*disk, &dir, shutdown)?;
         let mut opening = Opening::new(&*disk, &dir, &config, now, checkpoint.value());
         opening.open_segments(&listing)?;
         opening.run(&listing, shutdown)?;
