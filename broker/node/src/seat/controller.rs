@@ -274,6 +274,10 @@ impl ShardNode {
         if !records.is_empty() {
             self.publish(now, records);
         }
+        if self.over {
+            // The shard could not follow its own decision: nobody is answered any more.
+            return;
+        }
         match (then, reply) {
             (ControllerThen::Created(wait), Reply::CreateTopics(response)) => {
                 wait.answer(self, response);

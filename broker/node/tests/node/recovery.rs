@@ -3,7 +3,7 @@
 use crate::driver::World;
 use crate::driver::script::{check, check_in};
 use mainstem_node::NodeConfig;
-use mainstem_platform::Disk;
+use mainstem_platform::{Disk, OpenMode};
 use std::path::Path;
 
 #[test]
@@ -106,6 +106,22 @@ produce t-0 b
     world.send(1, 7, &request);
     assert!(world.halted.is_some(), "a failed sync takes the broker offline");
     assert!(world.take_frame(1).is_none(), "nothing is promised after it");
+}
+
+/// The log of a new topic cannot be opened after the topic was decided: a file is in the way of its
+/// folder. Whoever waits for the topic is not answered from a cluster that the shard does not have.
+#[test]
+fn a_decision_that_cannot_be_followed_halts_the_broker() {
+    let mut world = World::new(1);
+    let in_the_way = Path::new("/data/__consumer_offsets-0");
+    world.disk.open(in_the_way, OpenMode::CreateNew).expect("make a file");
+    let request = mainstem_protocol::messages::FindCoordinatorRequest {
+        key: "g".to_owned(),
+        ..Default::default()
+    };
+    world.send(1, 3, &request);
+    assert!(world.halted.is_some(), "the broker goes offline");
+    assert!(world.take_frame(1).is_none(), "nobody is answered");
 }
 
 #[test]

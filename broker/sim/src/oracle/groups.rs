@@ -3,8 +3,10 @@
 //! All members write into one book, which no real group could have. Rules:
 //! - *two owners*: a partition belongs to one member at a time. A member may believe in what it was
 //!   told for as long as its session lasts, counted from when it sent the last heartbeat that was
-//!   answered well. Members give more time to a rebalance than to a session, so the coordinator must
-//!   not give a partition away before its owner has given it up or has stopped to believe.
+//!   answered well, and not for longer than it has to confirm what it gives up: after that time the
+//!   coordinator throws it out. Members give more time to a rebalance than to a session, so the
+//!   coordinator must not give a partition away before its owner has given it up or has stopped to
+//!   believe.
 //! - *generation*: an assignment of a classic generation gives a partition to one member, and
 //!   generations do not go back behind one whose assignment was told.
 //! - *fencing*: whoever lost a partition to another member, and that one was told so before the
@@ -81,6 +83,10 @@ impl GroupBook {
         until: Instant,
     ) -> Result<(), Broken> {
         let mut news = false;
+        if until <= now {
+            // The answer comes after the session: its member knows how late it is.
+            return Ok(());
+        }
         for partition in partitions {
             let claims = self.claims.entry(*partition).or_default();
             let other = claims.iter().find(|(other, until)| *other != who && now < **until);
@@ -100,8 +106,14 @@ impl GroupBook {
     /// `who` was heard: it believes for longer in what it has.
     pub(crate) fn extend(&mut self, who: &str, partitions: &BTreeSet<i32>, until: Instant) {
         for partition in partitions {
-            if let Some(claim) = self.claims.get_mut(partition).and_then(|all| all.get_mut(who)) {
-                *claim = until.max(*claim);
+            let claims = self.claims.entry(*partition).or_default();
+            match claims.get_mut(who) {
+                Some(claim) => *claim = until.max(*claim),
+                // It was told so too late to believe it, and was a member still.
+                None => {
+                    claims.insert(who.to_owned(), until);
+                    self.last_owner.insert(*partition, who.to_owned());
+                }
             }
         }
     }

@@ -43,7 +43,8 @@ impl Membership {
             self.member_id = format!("{}-{:x}", self.client, port.random.next_u64());
         }
         let joins = self.state == State::Out;
-        let tells_all = joins || (self.tell_all && !busy);
+        // What is being given up is still in use while it is busy, and not among what it has.
+        let tells_all = joins || (self.tell_all && !(busy && self.tell_owned));
         let tells_owned = tells_all || (self.tell_owned && !busy);
         let owned = OwnedTopicPartitions {
             topic_id: self.topic_id,
@@ -59,6 +60,7 @@ impl Membership {
             topic_partitions: tells_owned.then_some(owned),
             ..ConsumerGroupHeartbeatRequest::default()
         };
+        self.tells_owned = tells_owned;
         if tells_owned {
             self.tell_owned = false;
         }

@@ -137,7 +137,7 @@ impl Member {
     /// Partitions are to be given up, and it wants to commit before.
     fn commits_first(&self) -> bool {
         let gives_up = self.membership.tell_owned || self.membership.state == State::Out;
-        self.commit_now && gives_up && !self.membership.member_id.is_empty()
+        self.commit_now && gives_up && 0 < self.membership.generation
     }
 
     fn work(&mut self, port: &mut Port) {
@@ -149,7 +149,7 @@ impl Member {
         if self.commit_now {
             self.commit_now = false;
             let offsets = self.positions.uncommitted();
-            if !offsets.is_empty() && !self.membership.member_id.is_empty() {
+            if !offsets.is_empty() && 0 < self.membership.generation {
                 return self.send_commit(offsets, port);
             }
         }
@@ -166,7 +166,7 @@ impl Member {
             let mut book = self.membership.book.borrow_mut();
             self.positions.finished().for_each(|partition| book.finish(partition));
         }
-        let request = self.positions.fetch();
+        let request = self.positions.fetch(self.winding_down);
         self.waiting = Some((port.send(FETCH_VERSION, &request), Ask::Fetch));
     }
 
@@ -242,6 +242,8 @@ impl Member {
             && gives_up
             && self.processing.is_none()
             && port.random.one_in(2);
+        // Who was thrown out has nothing to say any more.
+        self.commit_now &= 0 < self.membership.generation;
         if !self.commit_now {
             self.positions.fit(&self.membership.assigned);
         }

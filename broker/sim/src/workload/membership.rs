@@ -69,6 +69,14 @@ pub(crate) struct Membership {
     pub(super) tell_all: bool,
     /// Consumer protocol: what was given up is to be said in the next heartbeat.
     pub(super) tell_owned: bool,
+    /// Consumer protocol: the request under way says what is owned.
+    pub(super) tells_owned: bool,
+    /// Consumer protocol: when the coordinator throws it out unless it has said by then what it has
+    /// given up, however well its session is.
+    confirm_by: Option<Instant>,
+    /// When the last heartbeat left that was answered well, and the one before: since then it may
+    /// have been told something that it has not heard.
+    heard_at: [Instant; 2],
     pub(super) topic_id: TopicId,
     pub(super) heartbeat_at: Instant,
     /// When the request under way was sent.
@@ -90,6 +98,9 @@ impl Membership {
             assigned: BTreeSet::new(),
             tell_all: true,
             tell_owned: false,
+            tells_owned: false,
+            confirm_by: None,
+            heard_at: [Instant::default(); 2],
             topic_id: TopicId::NONE,
             heartbeat_at: Instant::default(),
             sent_at: Instant::default(),
@@ -181,6 +192,7 @@ impl Membership {
         self.state = State::Out;
         self.tell_all = true;
         self.tell_owned = false;
+        self.confirm_by = None;
     }
 
     /// What is to be done after an error of the coordinator that is about the membership.
@@ -201,9 +213,19 @@ impl Membership {
         Ok(error)
     }
 
+    /// How long it may believe in what it is told now.
+    fn believes_until(&self) -> Instant {
+        let until = self.sent_at.plus(SESSION);
+        self.confirm_by.map_or(until, |confirm_by| confirm_by.min(until))
+    }
+
     /// A heartbeat that left at `sent_at` was answered well.
     pub(super) fn heard(&mut self) {
-        let until = self.sent_at.plus(SESSION);
+        if self.tells_owned {
+            self.confirm_by = None;
+        }
+        self.heard_at = [self.sent_at, self.heard_at[0]];
+        let until = self.believes_until();
         self.book.borrow_mut().extend(&self.who(), &self.assigned, until);
     }
 
@@ -219,9 +241,12 @@ impl Membership {
             book.release(&who, *partition);
         }
         self.tell_owned = !self.assigned.is_subset(&assigned);
+        if self.tell_owned && self.kind == Kind::Consumer {
+            self.confirm_by.get_or_insert(self.heard_at[1].plus(REBALANCE));
+        }
         self.assigned = assigned;
         self.state = State::In;
-        let until = self.sent_at.plus(SESSION);
+        let until = self.believes_until();
         book.claim(&who, &self.assigned, now, until)
     }
 }

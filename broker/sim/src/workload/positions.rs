@@ -25,7 +25,7 @@ pub(super) struct Position {
     pub(super) next: i64,
     /// What the group has committed, as far as this member knows.
     pub(super) committed: i64,
-    /// Nothing lies behind `next`, and nothing undecided before it.
+    /// Nothing lies behind `next`, nothing undecided before it, and nothing will.
     pub(super) at_end: bool,
 }
 
@@ -36,6 +36,8 @@ pub(super) struct Positions {
     /// What the answer under way has to show at least.
     floors: BTreeMap<i32, i64>,
     version: i16,
+    /// The fetch under way left when nobody wrote any more, so the end that it tells is the end.
+    is_final: bool,
 }
 
 impl Positions {
@@ -110,7 +112,8 @@ impl Positions {
         Ok(())
     }
 
-    pub(super) fn fetch(&self) -> FetchRequest {
+    pub(super) fn fetch(&mut self, is_final: bool) -> FetchRequest {
+        self.is_final = is_final;
         let positions = self.at.iter().map(|(partition, position)| (*partition, position.next));
         fetch_request(TOPIC, true, FETCH_BYTES, positions)
     }
@@ -126,7 +129,7 @@ impl Positions {
         let (high, stable) = (part.high_watermark, part.last_stable_offset);
         let intake = take_in(part, position.next, true)?;
         position.next = intake.position;
-        position.at_end = high == stable && high <= position.next;
+        position.at_end = self.is_final && high == stable && high <= position.next;
         Ok(Some(intake))
     }
 

@@ -281,8 +281,11 @@ impl Processing {
                 self.phase = Phase::End { commit: false };
                 Ok(Progress::Onward)
             }
-            // An abort of nothing, in version 1.
-            ErrorCode::INVALID_TXN_STATE if phase == (Phase::End { commit: false }) => {
+            // An abort of nothing, in version 1. In version 2 a commit of what the coordinator has
+            // aborted for its age: it takes it for the repetition of one that it has never heard.
+            ErrorCode::INVALID_TXN_STATE
+                if phase == (Phase::End { commit: self.protocol == Protocol::V2 }) =>
+            {
                 self.die();
                 Ok(Progress::Lost)
             }

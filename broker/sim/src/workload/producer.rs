@@ -69,13 +69,11 @@ impl Producer {
 
     /// Now and then the client gives up its connection, while what it has sent is still on its way.
     /// What arrives late is a repetition then.
-    fn loses_patience(&mut self, port: &mut Port) -> bool {
-        let loses = port.faulty && port.random.one_in(60);
-        if loses {
+    fn lose_patience(&mut self, port: &mut Port) {
+        if port.faulty && port.random.one_in(60) {
             self.disconnected(port);
             port.connect_beside();
         }
-        loses
     }
 
     /// Sends what may be sent.
@@ -259,15 +257,13 @@ impl Actor for Producer {
                 }
             }
         }
-        if self.loses_patience(port) {
-            return Ok(());
-        }
         if port.random.one_in(4) {
             // Let the pipeline run dry now and then.
             let pause_ms = 1 + port.random.below(30);
             port.wake_after(Duration::from_millis(pause_ms));
         } else {
             self.advance(port);
+            self.lose_patience(port);
         }
         Ok(())
     }

@@ -371,16 +371,14 @@ impl Actor for Transactor {
         };
         let error = self.judge(phase, place, frame)?;
         port.remark(format_args!("transaction {} {phase:?} {error:?}", self.number));
-        if is_fenced(error) && self.may_be_fenced {
+        // The coordinator takes a commit under the epoch before for the repetition of one that it has
+        // heard. When another owner of the id had the transaction aborted, there was none.
+        let aborted_by_another = phase == (Phase::Ending { commit: true })
+            && error == ErrorCode::INVALID_TXN_STATE
+            && self.protocol == Protocol::V2;
+        if (is_fenced(error) || aborted_by_another) && self.may_be_fenced {
             self.in_flight.clear();
             self.give_up();
-            return Ok(());
-        }
-        if self.protocol == Protocol::V2 && port.faulty && port.random.one_in(60) {
-            // What is under way goes on its way without us.
-            self.may_be_fenced = true;
-            self.disconnected(port);
-            port.connect_beside();
             return Ok(());
         }
         if phase == Phase::Producing && error == ErrorCode::INVALID_TXN_STATE {
@@ -402,6 +400,13 @@ impl Actor for Transactor {
             self.phase = if meddles { Phase::Meddling } else { end };
         }
         self.advance(port);
+        let goes_on = port.faulty && !self.is_done();
+        if self.protocol == Protocol::V2 && goes_on && port.random.one_in(40) {
+            // What is under way goes on its way without us.
+            self.may_be_fenced = true;
+            self.disconnected(port);
+            port.connect_beside();
+        }
         Ok(())
     }
 

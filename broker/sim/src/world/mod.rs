@@ -47,7 +47,8 @@ pub(crate) enum Occurrence {
     ConnectionLost { connection: u64 },
     Message { life: u64, from: ShardIndex, to: ShardIndex, message: ShardMessage },
     Compact { life: u64, shard: usize, token: CompactionToken, task: Box<CompactionTask> },
-    SyncEnds { life: u64, shard: usize, token: SyncToken, job: Option<SyncJob> },
+    /// What is left to be done of the job; an error that came early stays one.
+    SyncEnds { life: u64, shard: usize, token: SyncToken, left: Result<Option<SyncJob>, String> },
     Remove { life: u64, paths: Vec<PathBuf> },
     EndPass { life: u64, shard: usize },
     Deadline { life: u64, shard: usize },
@@ -217,8 +218,8 @@ impl World {
             Occurrence::Message { from, to, message, .. } => {
                 self.handle(usize::from(to.0), Event::FromShard { from, message });
             }
-            Occurrence::SyncEnds { shard, token, job, .. } => {
-                let result = job.map_or(Ok(()), |job| job.run(&self.mortal));
+            Occurrence::SyncEnds { shard, token, left, .. } => {
+                let result = left.and_then(|job| job.map_or(Ok(()), |job| job.run(&self.mortal)));
                 if !self.mortal.is_dead() {
                     self.note(format_args!("shard {shard} synced {result:?}"));
                     self.handle(shard, Event::Synced { token, result });
@@ -321,14 +322,14 @@ impl World {
                 // The disk may do the work at once or at the last moment; the crash in between
                 // shows who relied upon the one or the other.
                 let early = self.random.one_in(2);
-                let job = if self.disk_lies {
-                    None
+                let left = if self.disk_lies {
+                    Ok(None)
                 } else if early {
-                    job.run(&self.mortal).err().map(|_| job)
+                    job.run(&self.mortal).map(|()| None)
                 } else {
-                    Some(job)
+                    Ok(Some(job))
                 };
-                self.after(self.weather.sync_us, Occurrence::SyncEnds { life, shard, token, job });
+                self.after(self.weather.sync_us, Occurrence::SyncEnds { life, shard, token, left });
             }
             Effect::Compact { token, task } => {
                 self.after(5_000, Occurrence::Compact { life, shard, token, task });
