@@ -87,11 +87,12 @@ pub(crate) fn open_log(
     now: Now,
 ) -> Result<Log, FolderError> {
     let failed = |problem: String| FolderError { path: dir.to_owned(), problem };
-    let (mut log, recovery) = Log::open(Arc::clone(disk), dir.to_owned(), config, shutdown, now)
+    let mut log = Log::open(Arc::clone(disk), dir.to_owned(), config, shutdown, now)
         .map_err(|error| failed(error.to_string()))?;
-    if 0 < recovery.truncated_bytes {
+    let truncated_bytes = log.recovery().truncated_bytes;
+    if 0 < truncated_bytes {
         let dir = dir.display();
-        tracing::warn!(%dir, bytes = recovery.truncated_bytes, "cut a torn tail off");
+        tracing::warn!(%dir, bytes = truncated_bytes, "cut a torn tail off");
     }
     if Offset::ZERO < log.log_end_offset()
         && let Some(task) = log.unsynced()

@@ -162,6 +162,10 @@ impl Partitions {
         snapshot.partitions = self.map.len() as u64;
         for partition in self.map.values() {
             snapshot.log_bytes += partition.log.size_bytes();
+            let recovery = partition.log.recovery();
+            snapshot.recovery_scanned_bytes += recovery.scanned_bytes;
+            let segments = u64::from(recovery.segments_rebuilt);
+            snapshot.recovery_segments_max = snapshot.recovery_segments_max.max(segments);
             let producers = partition.log.producers();
             let open = producers.iter().filter(|producer| producer.transaction_start.is_some());
             snapshot.open_transactions += open.clone().count() as u64;

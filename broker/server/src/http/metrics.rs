@@ -85,6 +85,8 @@ fn add(sum: &mut MetricsSnapshot, shard: &MetricsSnapshot) {
     sum.fetches_waiting += shard.fetches_waiting;
     sum.fetch_sessions += shard.fetch_sessions;
     sum.log_bytes += shard.log_bytes;
+    sum.recovery_scanned_bytes += shard.recovery_scanned_bytes;
+    sum.recovery_segments_max = sum.recovery_segments_max.max(shard.recovery_segments_max);
     sum.open_transactions += shard.open_transactions;
     sum.partitions_with_late_transactions += shard.partitions_with_late_transactions;
     sum.requests_under_way += shard.requests_under_way;
@@ -161,7 +163,7 @@ impl Scrape {
         ]
     }
 
-    fn gauges(&self) -> [(&'static str, &'static str, u64); 9] {
+    fn gauges(&self) -> [(&'static str, &'static str, u64); 11] {
         let node = &self.snapshot;
         [
             ("connections", "Open connections.", self.broker.status.connections() as u64),
@@ -169,6 +171,16 @@ impl Scrape {
             ("fetches_waiting", "Fetch requests that wait for data.", node.fetches_waiting),
             ("fetch_sessions", "Open fetch sessions.", node.fetch_sessions),
             ("log_bytes", "Bytes in the logs.", node.log_bytes),
+            (
+                "recovery_scanned_bytes",
+                "Bytes that were verified to open the logs.",
+                node.recovery_scanned_bytes,
+            ),
+            (
+                "recovery_segments_max",
+                "Segments that were verified to open a log, of the log with most.",
+                node.recovery_segments_max,
+            ),
             ("open_transactions", "Producers with an open transaction.", node.open_transactions),
             (
                 "partitions_with_late_transactions",

@@ -137,6 +137,12 @@ fn administering() {
             assert_eq!(response.results[0].error_code, ErrorCode::NONE, "{version}");
         },
     );
+}
+
+#[test]
+fn configuring() {
+    let (_broker, mut client, _) = setup();
+    let client = &mut client;
     let resources = [(2, "topic", "retention.ms"), (4, "", "log.retention.ms")];
     each_version(
         client,
