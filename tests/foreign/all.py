@@ -31,6 +31,7 @@ CLIENTS = {
     "platformatic": ["node/run.sh", "platformatic"],
     "franz-go": ["go/run.sh"],
     "krafka": ["krafka/run.sh"],
+    "confluent-kafka-rust": ["confluent_rust/run.sh"],
 }
 SUITES = {"librdkafka": ["librdkafka/run.sh"], "rdkafka": ["rdkafka/run.sh"]}
 

@@ -43,6 +43,7 @@ class Test:
         self.needs = rest if where == "-" else ""
         options = dict(option.split("=", 1) for option in rest.split()) if where != "-" else {}
         self.kafka_version = options.pop("kafka", KAFKA_VERSION)
+        self.protocol = options.pop("protocol", "")
         # One process for each; an empty one is the whole test.
         self.subtests = options.pop("only", "").split(",")
         self.short_subtests = options.pop("short", ",".join(self.subtests)).split(",")
@@ -102,6 +103,8 @@ def run_process(folder, mainstem, test, subtest, bootstrap, quick):
         }
         if subtest:
             environment["SUBTESTS"] = subtest
+        if test.protocol:
+            environment["TEST_CONSUMER_GROUP_PROTOCOL"] = test.protocol
         # Line by line, or what was said last is lost when the runner aborts itself.
         command = ["stdbuf", "-oL", "./test-runner", "-p1", "-L", "-s", test.scenario] + (["-Q"] if quick else [])
         output = folder / "logs" / f"{test.number}-{test.scenario}{subtest and '-'}{subtest}.log"
@@ -198,7 +201,7 @@ def main():
         if state == "not applicable":
             print(f"{name:<48} {state:<14} needs {why}")
     count = {state: sum(line[1] == state for line in lines) for state in ("passed", "FAILED", "not applicable")}
-    version = folder.name.removeprefix("librdkafka-")
+    version = folder.name.split("-")[1]
     print(
         f"librdkafka {version}: {count['passed']} passed, {count['FAILED']} failed,"
         f" {count['not applicable']} not applicable, in {time.monotonic() - started:.0f} s"
