@@ -9,7 +9,7 @@
 //! Absent on purpose: what the parts do. See `dispatch`, `partition` and `seat`.
 
 use crate::api::Pending;
-use crate::ask::{Asker, Ticket};
+use crate::ask::{Asker, PartitionKey, Ticket};
 use crate::cluster::ClusterView;
 use crate::command::{LocalCommand, LocalReply};
 use crate::config::NodeConfig;
@@ -62,6 +62,8 @@ pub(crate) enum Timer {
     Cleaning,
     /// Files have waited long enough for their removal.
     Removal(u64),
+    /// Records have been unsynced for long enough.
+    Flush(PartitionKey),
 }
 
 /// One shard of a broker. See the crate's documentation for how a shell drives it.
@@ -216,6 +218,7 @@ impl ShardNode {
                 Timer::Housekeeping => self.housekeep(now),
                 Timer::Cleaning => self.clean(now),
                 Timer::Removal(number) => self.handle_removal(number),
+                Timer::Flush(key) => self.handle_flush_timer(&key),
             }
         }
         self.handle_seat_deadline(now);

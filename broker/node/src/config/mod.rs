@@ -211,6 +211,13 @@ impl NodeConfig {
         value.filter(|value| Some(&**value) != row.default)
     }
 
+    /// The settings of consumer groups, by name.
+    pub(crate) fn group_settings(&self) -> BTreeMap<String, String> {
+        let of_groups = Setting::all().filter(|setting| setting.key.starts_with("group.consumer."));
+        let value = |setting: &Setting| Some((setting.key.to_owned(), setting.value(self)?));
+        of_groups.filter_map(value).collect()
+    }
+
     /// What is wrong with settings made in code, and the relations between settings.
     pub fn problems(&self) -> ConfigProblems {
         let mut problems: Vec<ConfigProblem> = self

@@ -21,6 +21,11 @@ pub(crate) struct Setting {
 }
 
 impl Setting {
+    /// All settings, in the order of their names.
+    pub(crate) fn all() -> impl Iterator<Item = &'static Setting> {
+        SETTINGS.iter()
+    }
+
     /// The setting of that name.
     pub(crate) fn find(key: &str) -> Option<&'static Setting> {
         SETTINGS.iter().find(|setting| setting.key == key)

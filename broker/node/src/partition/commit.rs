@@ -7,7 +7,8 @@
 //! Invariants:
 //! - At most one job is under way.
 //! - With `flush=commit` the high watermark moves only by a finished job; with `flush=os` it moves
-//!   at the end of the pass, and only closed segments are synced, in the background.
+//!   at the end of the pass, and only closed segments are synced, in the background. What
+//!   `flush.messages` and `flush.ms` add to that is in `flush`.
 //! - A failed job halts the shard. It is not retried: the kernel may have dropped the pages.
 
 use super::{Partition, Partitions};
@@ -31,22 +32,32 @@ struct Wish {
     /// The high watermark may move here now.
     committed: Option<Offset>,
     task: Option<SyncTask>,
+    /// Another sync is wanted when the one under way is over.
+    again: bool,
 }
 
 impl Partition {
-    fn wish(&mut self, may_sync: bool) -> Wish {
+    fn wish(&mut self, now: Now, may_sync: bool) -> Wish {
         let end = self.log.log_end_offset();
-        match self.flush {
-            FlushPolicy::Os => {
-                let task = if may_sync { self.log.unsynced_closed() } else { None };
-                Wish { committed: Some(end), task }
+        self.unsynced.found(now.instant, self.log.synced_offset(), end);
+        let full = self.is_flush_full();
+        let wanted = match self.flush.policy {
+            FlushPolicy::Commit => true,
+            FlushPolicy::Os => full || self.is_flush_late(now.instant),
+        };
+        let task = match (may_sync, wanted) {
+            (true, true) => {
+                self.unsynced.asked(end);
+                self.log.unsynced()
             }
-            FlushPolicy::Commit if may_sync => {
-                let task = self.log.unsynced();
-                Wish { committed: task.is_none().then_some(end), task }
-            }
-            FlushPolicy::Commit => Wish { committed: None, task: None },
-        }
+            (true, false) => self.log.unsynced_closed(),
+            (false, _) => None,
+        };
+        let committed = match self.flush.policy {
+            FlushPolicy::Commit => may_sync && task.is_none(),
+            FlushPolicy::Os => !full,
+        };
+        Wish { committed: committed.then_some(end), task, again: wanted && !may_sync }
     }
 }
 
@@ -69,10 +80,11 @@ impl ShardNode {
         let mut committed = Vec::new();
         for key in dirty {
             let Some(partition) = self.partitions.map.get_mut(&key) else { continue };
-            let wish = partition.wish(may_sync);
-            if !may_sync && partition.flush == FlushPolicy::Commit {
+            let wish = partition.wish(now, may_sync);
+            if wish.again {
                 self.partitions.dirty.insert(key);
             }
+            self.set_flush_timer(now.instant, &key);
             committed.extend(wish.committed.map(|offset| (key, offset)));
             if let Some(task) = wish.task {
                 receipts.push((key, task.receipt));

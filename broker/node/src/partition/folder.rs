@@ -10,7 +10,7 @@
 //! - A folder that the metadata does not explain is renamed to `*-stray` and kept: absent
 //!   metadata is no proof that data is unwanted.
 
-use super::{Partition, Partitions, Then};
+use super::{FlushRule, Partition, Partitions, Then};
 use crate::ask::{PartitionKey, Told};
 use crate::cluster::ClusterView;
 use crate::config::NodeConfig;
@@ -212,8 +212,8 @@ impl ShardNode {
             if let Some(open) = self.partitions.map.get_mut(&key) {
                 open.in_sync_enough = in_sync_enough;
                 open.log.set_config(log_config(&settings, &self.config));
-                open.flush = settings.flush;
                 open.leader_epoch = partition.leader_epoch;
+                self.set_flush_rule(&key, FlushRule::from(&settings));
                 continue;
             }
             let folder = format!("{}-{}", topic.name, partition.index);
@@ -222,7 +222,7 @@ impl ShardNode {
             log.seed_jitter(self.random.next_u64());
             let name = Arc::clone(&topic.name);
             let epoch: LeaderEpoch = partition.leader_epoch;
-            let mut partition = Partition::new(name, key, log, epoch, settings.flush);
+            let mut partition = Partition::new(name, key, log, epoch, FlushRule::from(&settings));
             partition.in_sync_enough = in_sync_enough;
             self.partitions.map.insert(key, partition);
             opened.push(key);
@@ -266,6 +266,7 @@ impl ShardNode {
     fn remove_partition(&mut self, key: &PartitionKey) {
         let Some(mut partition) = self.partitions.map.remove(key) else { return };
         self.partitions.dirty.remove(key);
+        self.drop_flush_timer(&mut partition);
         let error = ErrorCode::UNKNOWN_TOPIC_OR_PARTITION;
         for (asker, slot) in partition.take_unverified() {
             self.tell(asker, Told::Appended(super::append::refused(slot, error, None)));

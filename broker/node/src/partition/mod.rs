@@ -11,18 +11,20 @@
 //!
 //! The rooms: `append` takes batches in, `verify` holds transactional ones back until their
 //! coordinator agrees, `read` serves fetches and watches, `offsets` answers what is where,
-//! `commit` moves the high watermark, `folder` opens and removes logs, `housekeeping` and `compaction`
-//! keep them small.
+//! `commit` moves the high watermark, `flush` bounds what is unsynced, `folder` opens and removes logs,
+//! `housekeeping` and `compaction` keep them small.
 
 mod append;
 mod commit;
 mod compaction;
+mod flush;
 mod folder;
 mod housekeeping;
 mod offsets;
 mod read;
 mod verify;
 
+pub(crate) use flush::FlushRule;
 pub(crate) use folder::{open_log, sort_folders};
 
 use crate::ask::{Ask, Asker, Isolation, PartitionKey, Ticket, Told};
@@ -33,7 +35,7 @@ use crate::node::ShardNode;
 use crate::seat::SeatThen;
 use commit::Syncing;
 use compaction::Compacting;
-use mainstem_metadata::config::FlushPolicy;
+use flush::Unsynced;
 use mainstem_platform::Now;
 use mainstem_protocol::{ErrorCode, LeaderEpoch, Offset, ProducerId};
 use mainstem_storage::Log;
@@ -58,7 +60,8 @@ pub(crate) struct Partition {
     pub(crate) key: PartitionKey,
     pub(crate) log: Log,
     pub(crate) leader_epoch: LeaderEpoch,
-    pub(crate) flush: FlushPolicy,
+    flush: FlushRule,
+    unsynced: Unsynced,
     /// Whether `min.insync.replicas` are there, so that acks=all can be promised.
     pub(crate) in_sync_enough: bool,
     /// Offset that the high watermark must reach, and what happens then.
@@ -75,9 +78,10 @@ impl Partition {
         key: PartitionKey,
         log: Log,
         leader_epoch: LeaderEpoch,
-        flush: FlushPolicy,
+        flush: FlushRule,
     ) -> Partition {
         Partition {
+            unsynced: Unsynced::after(log.log_end_offset()),
             topic,
             key,
             log,

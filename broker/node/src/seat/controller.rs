@@ -25,11 +25,13 @@ use crate::config::{FlushPolicy, NodeConfig};
 use crate::effect::Effect;
 use crate::event::CommandToken;
 use crate::node::{NodeError, ShardNode};
-use crate::partition::{Partition, Then, open_log, sort_folders};
+use crate::partition::{FlushRule, Partition, Then, open_log, sort_folders};
 use mainstem_coordinator::group::{GroupConfig, GroupCoordinator};
 use mainstem_coordinator::transaction::{TransactionConfig, TransactionCoordinator};
-use mainstem_metadata::config::FlushPolicy as TopicFlushPolicy;
-use mainstem_metadata::{Command, ControllerSettings, Image, MetadataRecord, Reply, decide};
+use mainstem_metadata::config::{FlushPolicy as TopicFlushPolicy, TopicSettings};
+use mainstem_metadata::{
+    Command, Configs, ControllerSettings, Image, MetadataRecord, Reply, decide,
+};
 use mainstem_platform::{Now, Random};
 use mainstem_protocol::messages::CreateTopicsRequest;
 use mainstem_protocol::messages::create_topics::{CreatableTopic, CreatableTopicConfig};
@@ -96,6 +98,11 @@ impl ShardNode {
         topic_defaults(&self.config_at_start)
     }
 
+    /// The metadata log is synced as a topic that says nothing of its own.
+    pub(super) fn metadata_flush_rule(&self) -> FlushRule {
+        FlushRule::from(&TopicSettings::resolve(&Configs::new(), &self.topic_defaults()))
+    }
+
     /// Opens everything that only shard zero has.
     pub(crate) fn open_seat(&mut self, now: Now) -> Result<(), NodeError> {
         let identity = Identity::open(&*self.disk, &self.config, &mut self.random)?;
@@ -109,7 +116,7 @@ impl ShardNode {
         let damaged = |problem| NodeError::Log { path: dir.display().to_string(), problem };
         let decided = load::load_image(&log).map_err(damaged)?;
         let epoch = LeaderEpoch(identity.run);
-        let flush = flush_policy(&self.config);
+        let flush = self.metadata_flush_rule();
         let name = Arc::from(METADATA_TOPIC);
         self.partitions.adopt(Partition::new(name, METADATA_KEY, log, epoch, flush));
         let tag = identity.run.to_string();
@@ -155,6 +162,7 @@ impl ShardNode {
             partitions_per_topic_max: config.limits.topic_partitions_max,
             partitions_max: config.limits.partitions_max,
             broker_defaults: self.topic_defaults_at_start(),
+            group_settings: config.group_settings(),
             internal_topics: &INTERNAL_TOPICS,
             ..ControllerSettings::default()
         };
@@ -348,7 +356,7 @@ fn topic_defaults(config: &NodeConfig) -> BTreeMap<String, String> {
     defaults
 }
 
-pub(super) fn flush_policy(config: &NodeConfig) -> TopicFlushPolicy {
+fn flush_policy(config: &NodeConfig) -> TopicFlushPolicy {
     match config.flush {
         FlushPolicy::Commit => TopicFlushPolicy::Commit,
         FlushPolicy::Os => TopicFlushPolicy::Os,

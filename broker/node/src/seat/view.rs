@@ -6,7 +6,7 @@
 //! - A view is taken over whole: settings of the broker are changed, partitions are opened and
 //!   removed and machines loaded before the first request is answered from it.
 
-use super::controller::{METADATA_KEY, flush_policy};
+use super::controller::METADATA_KEY;
 use super::identity::write_clean_shutdown;
 use super::load;
 use crate::ask::PartitionKey;
@@ -111,9 +111,7 @@ impl ShardNode {
             return false;
         }
         self.config = Arc::new(self.config_at_start.with_changes(layers));
-        if let Some(metadata) = self.partitions.get_mut(&METADATA_KEY) {
-            metadata.flush = flush_policy(&self.config);
-        }
+        self.set_flush_rule(&METADATA_KEY, self.metadata_flush_rule());
         if let Some(seat) = self.seat.as_mut() {
             seat.settings.default_partitions = self.config.num_partitions;
         }

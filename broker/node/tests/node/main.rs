@@ -5,6 +5,7 @@ mod configs;
 mod coordinator_crashes;
 mod driver;
 mod exactly_once;
+mod flush;
 mod groups;
 mod idempotence;
 mod inspection;

@@ -221,6 +221,11 @@ impl World {
         self.pump();
     }
 
+    /// Whether a sync was asked for that is held back.
+    pub(crate) fn is_sync_held(&self) -> bool {
+        !self.held.is_empty()
+    }
+
     /// Does the oldest sync that was held back, and says whether there was one.
     pub(crate) fn release_one_sync(&mut self) -> bool {
         if self.held.is_empty() {

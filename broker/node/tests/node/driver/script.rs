@@ -135,6 +135,10 @@ impl Script {
             "advance" => self.world.advance_ms(words.plain[0].parse().expect("milliseconds")),
             "hold" => self.world.hold_syncs = true,
             "release" => self.world.release_syncs(),
+            "sync" => {
+                let asked = if self.world.is_sync_held() { "asked" } else { "not asked" };
+                self.say(asked);
+            }
             "restart" => self.world.restart(words.number("shards", 1) as u16),
             "crash" => self.world.crash(words.number("seed", 1) as u64),
             "kill" => self.world.kill(),
