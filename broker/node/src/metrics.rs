@@ -38,6 +38,10 @@ pub struct MetricsSnapshot {
     pub connections: u64,
     /// Gauge: partitions of this shard.
     pub partitions: u64,
+    /// Gauge: partitions of this shard that cannot be used until the broker starts again.
+    pub partitions_offline: u64,
+    /// Gauge: log directories that have failed; every shard counts all of them.
+    pub log_dirs_offline: u64,
     /// Gauge: fetch requests waiting for data.
     pub fetches_waiting: u64,
     /// Gauge: open incremental fetch sessions.

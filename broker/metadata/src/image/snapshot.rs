@@ -3,9 +3,9 @@
 //! Invariant: applying the records to an empty image gives this image. Every field is named below,
 //! so that a new one cannot be forgotten without the compiler saying so.
 
-use super::{Image, PartitionImage, TopicImage};
+use super::{Configs, Image, PartitionImage, TopicImage};
 use crate::MetadataRecord;
-use crate::config::RESOURCE_TOPIC;
+use crate::config::{RESOURCE_BROKER, RESOURCE_GROUP, RESOURCE_TOPIC};
 use mainstem_protocol::ids::BrokerId;
 use mainstem_protocol::messages::records::{
     ConfigRecord, FeatureLevelRecord, PartitionRecord, ProducerIdsRecord, TopicRecord,
@@ -22,6 +22,8 @@ impl Image {
             next_producer_id,
             features,
             partition_count: _,
+            brokers,
+            groups,
         } = self;
         let feature = |(name, level): (&String, &i16)| {
             MetadataRecord::FeatureLevel(FeatureLevelRecord {
@@ -33,6 +35,11 @@ impl Image {
         for topic in topics.values() {
             write_topic(&mut records, topic);
         }
+        for (kind, resources) in [(RESOURCE_BROKER, brokers), (RESOURCE_GROUP, groups)] {
+            for (name, configs) in resources {
+                write_configs(&mut records, kind, name, configs);
+            }
+        }
         if 0 < *next_producer_id {
             records.push(MetadataRecord::ProducerIds(ProducerIdsRecord {
                 next_producer_id: *next_producer_id,
@@ -43,17 +50,21 @@ impl Image {
     }
 }
 
-fn write_topic(records: &mut Vec<MetadataRecord>, topic: &TopicImage) {
-    let TopicImage { name, id, partitions, configs } = topic;
-    records.push(MetadataRecord::Topic(TopicRecord { name: name.to_string(), topic_id: *id }));
+fn write_configs(records: &mut Vec<MetadataRecord>, kind: i8, resource: &str, configs: &Configs) {
     for (key, value) in configs {
         records.push(MetadataRecord::Config(ConfigRecord {
-            resource_type: RESOURCE_TOPIC,
-            resource_name: name.to_string(),
+            resource_type: kind,
+            resource_name: resource.to_owned(),
             name: key.clone(),
             value: Some(value.clone()),
         }));
     }
+}
+
+fn write_topic(records: &mut Vec<MetadataRecord>, topic: &TopicImage) {
+    let TopicImage { name, id, partitions, configs } = topic;
+    records.push(MetadataRecord::Topic(TopicRecord { name: name.to_string(), topic_id: *id }));
+    write_configs(records, RESOURCE_TOPIC, name, configs);
     for partition in partitions {
         let PartitionImage { index, replicas, isr, leader, leader_epoch, partition_epoch } =
             partition;

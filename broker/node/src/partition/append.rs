@@ -143,7 +143,7 @@ impl ShardNode {
         origin: Origin,
     ) -> Result<Appended, Refusal> {
         let Some(partition) = self.partitions.map.get_mut(key) else {
-            let error = ErrorCode::UNKNOWN_TOPIC_OR_PARTITION;
+            let error = self.absence(key);
             return Err(Refusal { error, message: None, record_errors: Vec::new() });
         };
         let appended = partition.log.append(now, batches, partition.leader_epoch, origin);
@@ -154,7 +154,7 @@ impl ShardNode {
     pub(crate) fn handle_markers(&mut self, now: Now, asker: Asker, ask: &MarkersAsk) {
         for key in &ask.items {
             let Some(partition) = self.partitions.map.get_mut(key) else {
-                let error = ErrorCode::UNKNOWN_TOPIC_OR_PARTITION;
+                let error = self.absence(key);
                 self.tell(asker, Told::Marked { key: *key, error });
                 continue;
             };
@@ -194,8 +194,12 @@ impl ShardNode {
                 Ok(appended)
             }
             Err(error) => {
-                if let AppendError::DiskFailed(reason) = &error {
-                    self.halt(format!("append: {reason}"));
+                let dir = self.partitions.get(key).map(|partition| partition.dir);
+                // A full disk is none that failed: the log is as it was (see `offline`).
+                if let AppendError::DiskFailed(_) = &error
+                    && let Some(dir) = dir
+                {
+                    self.fail_dir(dir, &format!("append: {error}"));
                 }
                 Err(error.into())
             }

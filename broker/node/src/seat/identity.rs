@@ -1,14 +1,19 @@
-//! The log directory's own identity: whose it is, and how its last run ended.
+//! The log directories' own identity: whose they are, and how their last run ended.
 //!
-//! Files:
-//! - `meta.properties`: `version=1`, `cluster.id`, `node.id` as in Kafka, and `run`, the number of
-//!   starts of this directory, which grows by one at every start before anything else is done.
+//! Files of every directory:
+//! - `meta.properties`: `version=1`, `cluster.id`, `node.id`, `directory.id` as in Kafka, and `run`,
+//!   the number of starts, which grows by one at every start before anything else is done. That of
+//!   the first directory also names the others: `directory.<id>=<path>`.
 //! - `clean-shutdown-<shard>`: the run that closed logs cleanly, then one folder per line.
 //!
 //! Invariants:
-//! - A clean shutdown is believed only when it is of the very last run. So the files need not be
-//!   removed durably before logs are written again: the next start has another run number.
-//! - A directory of another cluster or broker is not touched.
+//! - A clean shutdown is believed only when it is of the directory's very last run. So the files
+//!   need not be removed durably before logs are written again: the next start has another run
+//!   number.
+//! - A directory of another cluster or broker is not touched, and neither is any other directory
+//!   then.
+//! - A directory that was here before is here, wherever it is mounted now, or the broker does not
+//!   start: its partitions would come back empty elsewhere. Who gives it up removes its line.
 
 use crate::config::NodeConfig;
 use crate::event::ShardIndex;
@@ -22,56 +27,148 @@ use std::sync::Arc;
 
 const FILE: &str = "meta.properties";
 const CLEAN_PREFIX: &str = "clean-shutdown-";
+const DIRECTORY_PREFIX: &str = "directory.";
+const DIRECTORY_ID: &str = "directory.id";
 /// Far more than either file holds; bounds what a damaged directory can make us read.
 const FILE_BYTES_MAX: u64 = 16 << 20;
 
-/// Who the directory belongs to.
+/// Who the directories belong to.
 pub(crate) struct Identity {
     pub(crate) cluster_id: Arc<str>,
     /// This start, counted from 1. It is the leader epoch of the metadata log.
     pub(crate) run: i32,
-    /// Whether the directory was there before.
+    /// Whether the first directory was there before.
     pub(crate) is_new: bool,
-    /// Folders that the last run closed cleanly.
-    pub(crate) closed_cleanly: Arc<BTreeSet<String>>,
+    /// By directory: folders that its last run closed cleanly.
+    pub(crate) closed_cleanly: Arc<Vec<BTreeSet<String>>>,
+}
+
+/// What is known of one directory before it is written to.
+struct Found<'a> {
+    path: &'a Path,
+    /// `None` for a new one.
+    stored: Option<Stored>,
+}
+
+struct Stored {
+    cluster_id: String,
+    directory_id: Option<String>,
+    run: i32,
+    /// Only in the first directory: ids and paths of the others.
+    others: BTreeMap<String, String>,
 }
 
 impl Identity {
-    /// Reads the identity, or makes one for a new directory, and counts this run.
+    /// Reads the identities, or makes them for new directories, and counts this run.
     pub(crate) fn open(
         disk: &dyn Disk,
         config: &NodeConfig,
         random: &mut dyn Random,
     ) -> Result<Identity, NodeError> {
-        let dir = &config.log_dir;
-        let failed = |action: &str, error: io::Error| {
-            NodeError::LogDir(format!("{action} {}: {error}", dir.display()))
+        let mut found = Vec::new();
+        for path in config.log_dirs() {
+            found.push(Found { path, stored: read_stored(disk, path, config)? });
+        }
+        refuse_strangers(&found)?;
+        refuse_missing(&found)?;
+        let (cluster_id, last_run) = match &found[0].stored {
+            None => (config.cluster_id.clone().unwrap_or_else(|| new_id(random)), 0),
+            Some(stored) => (stored.cluster_id.clone(), stored.run),
         };
-        make_dir(disk, dir).map_err(|error| failed("create", error))?;
-        let path = dir.join(FILE);
-        let stored = read(disk, &path).map_err(|error| failed("read meta.properties of", error))?;
-        let stored = stored.as_deref().map(parse);
-        let (cluster_id, last_run) = match &stored {
-            None => (config.cluster_id.clone().unwrap_or_else(|| new_cluster_id(random)), 0),
-            Some(properties) => agree(properties, config)?,
-        };
-        let closed_cleanly =
-            closed_cleanly(disk, dir, last_run).map_err(|error| failed("list", error))?;
         let run = last_run + 1;
-        let text =
-            format!("version=1\ncluster.id={cluster_id}\nnode.id={}\nrun={run}\n", config.node_id);
-        replace_file(disk, &path, text.as_bytes())
-            .map_err(|error| failed("write meta.properties of", error))?;
+        let mut closed = Vec::new();
+        for Found { path, stored } in &found {
+            let last_run = stored.as_ref().map_or(0, |stored| stored.run);
+            make_dir(disk, path).map_err(|error| failed("create", path, &error))?;
+            let folders = closed_cleanly(disk, path, last_run);
+            closed.push(folders.map_err(|error| failed("list", path, &error))?);
+        }
+        let ids: Vec<String> = found
+            .iter()
+            .map(|found| found.stored.as_ref().and_then(|stored| stored.directory_id.clone()))
+            .map(|id| id.unwrap_or_else(|| new_id(random)))
+            .collect();
+        // The first one last: it names only directories that have their name.
+        for (place, Found { path, .. }) in found.iter().enumerate().rev() {
+            let mut text = format!(
+                "version=1\ncluster.id={cluster_id}\nnode.id={}\ndirectory.id={}\nrun={run}\n",
+                config.node_id, ids[place]
+            );
+            let others = found.iter().zip(&ids).skip(1).filter(|_| place == 0);
+            for (other, id) in others {
+                text.push_str(&format!("{DIRECTORY_PREFIX}{id}={}\n", other.path.display()));
+            }
+            replace_file(disk, &path.join(FILE), text.as_bytes())
+                .map_err(|error| failed("write meta.properties of", path, &error))?;
+        }
         Ok(Identity {
             cluster_id: cluster_id.into(),
             run,
-            is_new: stored.is_none(),
-            closed_cleanly: Arc::new(closed_cleanly),
+            is_new: found[0].stored.is_none(),
+            closed_cleanly: Arc::new(closed),
         })
     }
 }
 
-/// Writes down which folders a shard has closed cleanly in this run.
+fn failed(action: &str, dir: &Path, error: &io::Error) -> NodeError {
+    NodeError::LogDir(format!("{action} {}: {error}", dir.display()))
+}
+
+fn refuse<T>(why: String) -> Result<T, NodeError> {
+    Err(NodeError::LogDir(why))
+}
+
+/// All directories must be of one cluster, and each must be itself.
+fn refuse_strangers(found: &[Found<'_>]) -> Result<(), NodeError> {
+    let first = &found[0];
+    let mut ids: BTreeMap<&str, &Path> = BTreeMap::new();
+    for Found { path, stored } in found {
+        let Some(stored) = stored else { continue };
+        let dir = path.display();
+        let Some(of_first) = &first.stored else {
+            let first = first.path.display();
+            return refuse(format!(
+                "{dir} was used before, and {first}, which shall hold its metadata, is new"
+            ));
+        };
+        if stored.cluster_id != of_first.cluster_id {
+            return refuse(format!(
+                "{dir}/{FILE}: belongs to cluster {}, {} to {}",
+                stored.cluster_id,
+                first.path.display(),
+                of_first.cluster_id
+            ));
+        }
+        let Some(id) = &stored.directory_id else { continue };
+        if let Some(other) = ids.insert(id, path) {
+            return refuse(format!(
+                "{} and {dir} both are directory {id}: one is the other under a second name, or a \
+                 copy of it",
+                other.display()
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Directories that hold partitions must be here.
+fn refuse_missing(found: &[Found<'_>]) -> Result<(), NodeError> {
+    let Some(first) = &found[0].stored else { return Ok(()) };
+    let here = |id: &String| {
+        let mut stored = found.iter().filter_map(|found| found.stored.as_ref());
+        stored.any(|stored| stored.directory_id.as_ref() == Some(id))
+    };
+    match first.others.iter().find(|(id, _)| !here(id)) {
+        None => Ok(()),
+        Some((id, path)) => refuse(format!(
+            "log directory {path} ({id}) is missing: it is not in log.dirs, not mounted or empty. To \
+             give its partitions up, remove {DIRECTORY_PREFIX}{id} from {}/{FILE}",
+            found[0].path.display()
+        )),
+    }
+}
+
+/// Writes down which folders of a directory a shard has closed cleanly in this run.
 pub(crate) fn write_clean_shutdown(
     disk: &dyn Disk,
     log_dir: &Path,
@@ -96,9 +193,15 @@ fn make_dir(disk: &dyn Disk, dir: &Path) -> io::Result<()> {
     Ok(())
 }
 
-fn new_cluster_id(random: &mut dyn Random) -> String {
-    let bits = (u128::from(random.next_u64()) << 64) | u128::from(random.next_u64());
-    TopicId(bits.to_be_bytes()).to_string()
+fn new_id(random: &mut dyn Random) -> String {
+    loop {
+        let bits = (u128::from(random.next_u64()) << 64) | u128::from(random.next_u64());
+        let id = TopicId(bits.to_be_bytes()).to_string();
+        // Ids with a leading dash confuse command lines, as Kafka found.
+        if !id.starts_with('-') {
+            return id;
+        }
+    }
 }
 
 fn parse(text: &str) -> BTreeMap<&str, &str> {
@@ -106,13 +209,23 @@ fn parse(text: &str) -> BTreeMap<&str, &str> {
     lines.filter_map(|line| line.split_once('=')).map(|(k, v)| (k.trim(), v.trim())).collect()
 }
 
-/// The stored cluster id and run, if the directory is ours.
+/// What is stored in a directory, if it is ours; `None` when it is new.
+fn read_stored(
+    disk: &dyn Disk,
+    dir: &Path,
+    config: &NodeConfig,
+) -> Result<Option<Stored>, NodeError> {
+    let text = read(disk, &dir.join(FILE));
+    let text = text.map_err(|error| failed("read meta.properties of", dir, &error))?;
+    text.map(|text| agree(&parse(&text), dir, config)).transpose()
+}
+
 fn agree(
     properties: &BTreeMap<&str, &str>,
+    dir: &Path,
     config: &NodeConfig,
-) -> Result<(String, i32), NodeError> {
-    let dir = config.log_dir.display();
-    let refuse = |why: String| Err(NodeError::LogDir(format!("{dir}/{FILE}: {why}")));
+) -> Result<Stored, NodeError> {
+    let refuse = |why: String| refuse(format!("{}/{FILE}: {why}", dir.display()));
     let Some(cluster_id) = properties.get("cluster.id") else {
         return refuse("has no cluster.id".to_owned());
     };
@@ -127,11 +240,19 @@ fn agree(
             return refuse(format!("belongs to node.id {stored}, the settings say {node_id}"));
         }
     }
-    let run = properties.get("run").and_then(|run| run.parse().ok());
-    match run {
-        Some(run) => Ok(((*cluster_id).to_owned(), run)),
-        None => refuse("does not count its runs".to_owned()),
-    }
+    let Some(run) = properties.get("run").and_then(|run| run.parse().ok()) else {
+        return refuse("does not count its runs".to_owned());
+    };
+    let others = properties.iter().filter(|(key, _)| **key != DIRECTORY_ID);
+    let others = others.filter_map(|(key, path)| {
+        key.strip_prefix(DIRECTORY_PREFIX).map(|id| (id.to_owned(), (*path).to_owned()))
+    });
+    Ok(Stored {
+        cluster_id: (*cluster_id).to_owned(),
+        directory_id: properties.get(DIRECTORY_ID).map(|id| (*id).to_owned()),
+        run,
+        others: others.collect(),
+    })
 }
 
 fn read(disk: &dyn Disk, path: &Path) -> io::Result<Option<String>> {

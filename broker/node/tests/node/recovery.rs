@@ -109,6 +109,33 @@ produce t-0 b
 }
 
 #[test]
+fn a_stop_answers_what_is_under_way() {
+    for shards in [1, 2] {
+        let mut script = crate::driver::script::Script::new(World::new(shards));
+        script.run("topic t 2\nproduce t-0 a");
+        // A long poll, a produce whose sync is under way, and one whose turn does not come any more.
+        let out = script.run("fetch t-1@0 wait=60000 on=4\nhold\nproduce t-0 b on=1\nstop");
+        assert_eq!(out, "  waits\n  no answer\n");
+        assert_eq!(script.run("fetched on=4"), "  t-1 hw=0 []\n");
+        assert_eq!(script.world.stopped, 0, "the produce is not answered");
+        assert_eq!(script.run("produce t-1 c on=2"), "  no answer\n");
+        assert_eq!(script.run("release\nanswer on=1"), "  base=1\n");
+        assert_eq!(script.world.stopped, usize::from(shards));
+        assert_eq!(script.run("start\nfetch t-0@0 t-1@0"), "  t-0 hw=2 [0:a 1:b]\n  t-1 hw=0 []\n");
+    }
+}
+
+#[test]
+fn a_stop_ends_although_something_hangs() {
+    let mut script = crate::driver::script::Script::new(World::new(2));
+    let out = script.run("topic t 2\nproduce t-0 a\nhold\nproduce t-0 b\nstop\nadvance 9000");
+    assert!(out.ends_with("  no answer\n"), "{out}");
+    assert_eq!(script.world.stopped, 0);
+    script.run("advance 2000");
+    assert_eq!(script.world.stopped, 2);
+}
+
+#[test]
 fn a_folder_that_nothing_explains_is_put_aside() {
     let mut world = World::new(1);
     world.disk.create_dir_all(Path::new("/data/ghost-0")).expect("make a folder");

@@ -3,13 +3,14 @@
 //! [`World`] does what a shell does and nothing else: it carries frames in, effects out, messages
 //! between shards, and time when it is told to. [`script`] makes text of it.
 mod configs;
+mod directories;
 mod inspection;
 pub(crate) mod script;
 
 use bytes::{Bytes, BytesMut};
 use mainstem_node::{
-    CommandToken, ConnectionId, Effect, Event, LocalCommand, LocalReply, NodeConfig,
-    ResponseSegment, ShardIndex, ShardNode, SyncJob, SyncToken,
+    CommandToken, ConnectionId, CopyJob, CopyToken, Effect, Event, LocalCommand, LocalReply,
+    NodeConfig, ResponseSegment, ShardIndex, ShardNode, SyncJob, SyncToken,
 };
 use mainstem_platform::simulated::SimulatedDisk;
 use mainstem_platform::{Disk, Instant, Now};
@@ -35,7 +36,12 @@ pub(crate) struct World {
     /// While true, syncs are asked for and not done.
     pub(crate) hold_syncs: bool,
     held: Vec<(usize, SyncToken, SyncJob)>,
+    /// While true, copies are asked for and not made.
+    pub(crate) hold_copies: bool,
+    held_copies: Vec<(usize, CopyToken, CopyJob)>,
     pub(crate) halted: Option<String>,
+    /// Shards that have closed their logs.
+    pub(crate) stopped: usize,
     correlation_id: i32,
     seed: u64,
     pub(crate) syncs: u64,
@@ -65,7 +71,10 @@ impl World {
             connections: BTreeSet::new(),
             hold_syncs: false,
             held: Vec::new(),
+            hold_copies: false,
+            held_copies: Vec::new(),
             halted: None,
+            stopped: 0,
             correlation_id: 0,
             seed: 7,
             syncs: 0,
@@ -82,6 +91,8 @@ impl World {
         self.connections.clear();
         self.closed.clear();
         self.held.clear();
+        self.held_copies.clear();
+        self.halted = None;
         for shard in 0..self.shards {
             self.seed += 1;
             let config = Arc::new(self.config.clone());
@@ -99,12 +110,17 @@ impl World {
 
     /// A clean stop and a new start, perhaps with another number of shards.
     pub(crate) fn restart(&mut self, shards: u16) {
+        self.stop();
+        self.shards = shards;
+        self.open().expect("open again after a clean stop");
+    }
+
+    /// A clean stop.
+    pub(crate) fn stop(&mut self) {
         for shard in 0..self.nodes.len() {
             self.inbox[shard].push_back(Event::Shutdown);
         }
         self.pump();
-        self.shards = shards;
-        self.open().expect("open again after a clean stop");
     }
 
     /// The computer loses power and starts again.
@@ -238,6 +254,16 @@ impl World {
         true
     }
 
+    /// Makes the copies that were held back.
+    pub(crate) fn release_copies(&mut self) {
+        self.hold_copies = false;
+        for (shard, token, job) in std::mem::take(&mut self.held_copies) {
+            let result = job.run(&*self.disk);
+            self.inbox[shard].push_back(Event::Copied { token, result });
+        }
+        self.pump();
+    }
+
     /// How many answers of a connection wait to be taken.
     pub(crate) fn answers(&self, connection: u64) -> usize {
         self.answers.get(&connection).map_or(0, VecDeque::len)
@@ -300,6 +326,14 @@ impl World {
                 let result = task.step(&*self.disk);
                 self.inbox[shard].push_back(Event::Compacted { token, task, result });
             }
+            Effect::Copy { token, job } => {
+                if self.hold_copies {
+                    self.held_copies.push((shard, token, job));
+                } else {
+                    let result = job.run(&*self.disk);
+                    self.inbox[shard].push_back(Event::Copied { token, result });
+                }
+            }
             Effect::Remove { paths } => {
                 for path in paths {
                     // The path may be a file or a folder.
@@ -311,7 +345,7 @@ impl World {
                 self.replies.insert(token.0, reply);
             }
             Effect::Halt { reason } => self.halted = Some(reason),
-            Effect::Stopped => {}
+            Effect::Stopped => self.stopped += 1,
         }
     }
 }
