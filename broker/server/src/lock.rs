@@ -1,15 +1,37 @@
-//! One process per data directory.
+//! One process per log directory.
 //!
 //! The lock is the kernel's (`flock`) and goes with the process, however that ends. The file is
 //! never removed: removing it would let two processes lock two files of the same name.
 
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
 
 use crate::ServerError;
+
+/// Takes all log directories of a server, and sees that no two of them are one.
+pub(crate) fn acquire_all<'a>(
+    directories: impl Iterator<Item = &'a Path>,
+) -> Result<Vec<DirectoryLock>, ServerError> {
+    let mut locks = Vec::new();
+    let mut seen: Vec<(PathBuf, &Path)> = Vec::new();
+    for directory in directories {
+        let made = std::fs::create_dir_all(directory).and_then(|()| directory.canonicalize());
+        let true_path = made.map_err(|source| {
+            let path = directory.to_owned();
+            ServerError::Directory { action: "make the log directory", path, source }
+        })?;
+        if let Some((_, first)) = seen.iter().find(|(other, _)| *other == true_path) {
+            let (first, second) = ((*first).to_owned(), directory.to_owned());
+            return Err(ServerError::DirectoryTwice { first, second });
+        }
+        seen.push((true_path, directory));
+        locks.push(DirectoryLock::acquire(directory)?);
+    }
+    Ok(locks)
+}
 
 /// Holds the directory until it is dropped.
 #[derive(Debug)]
@@ -18,13 +40,12 @@ pub(crate) struct DirectoryLock {
 }
 
 impl DirectoryLock {
-    /// Makes the directory if it is not there and takes it.
+    /// Takes a directory that is there.
     pub(crate) fn acquire(directory: &Path) -> Result<Self, ServerError> {
         let failed = |action| {
             let path = directory.to_owned();
             move |source: std::io::Error| ServerError::Directory { action, path, source }
         };
-        std::fs::create_dir_all(directory).map_err(failed("create the data directory"))?;
         let path = directory.join(".lock");
         let file = File::options().create(true).truncate(false).write(true).open(path);
         let file = file.map_err(failed("open the lock file of"))?;

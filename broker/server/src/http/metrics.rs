@@ -82,6 +82,9 @@ fn add(sum: &mut MetricsSnapshot, shard: &MetricsSnapshot) {
     sum.malformed_requests += shard.malformed_requests;
     sum.connections += shard.connections;
     sum.partitions += shard.partitions;
+    sum.partitions_offline += shard.partitions_offline;
+    // Every shard knows of all failed directories.
+    sum.log_dirs_offline = sum.log_dirs_offline.max(shard.log_dirs_offline);
     sum.fetches_waiting += shard.fetches_waiting;
     sum.fetch_sessions += shard.fetch_sessions;
     sum.log_bytes += shard.log_bytes;
@@ -168,6 +171,8 @@ impl Scrape {
         [
             ("connections", "Open connections.", self.broker.status.connections() as u64),
             ("partitions", "Partitions.", node.partitions),
+            ("partitions_offline", "Partitions not usable.", node.partitions_offline),
+            ("log_dirs_offline", "Log directories that failed.", node.log_dirs_offline),
             ("fetches_waiting", "Fetch requests that wait for data.", node.fetches_waiting),
             ("fetch_sessions", "Open fetch sessions.", node.fetch_sessions),
             ("log_bytes", "Bytes in the logs.", node.log_bytes),

@@ -2,6 +2,7 @@
 
 mod client;
 mod hostile;
+mod log_dirs;
 mod metrics;
 mod registry;
 mod restart;
