@@ -59,6 +59,9 @@ pub enum Planted {
     LyingDisk,
 }
 
+/// The log directories: the second one only in some of the worlds.
+pub(crate) const DIRS: [&str; 2] = ["/data", "/more"];
+
 /// Runs one world from one seed.
 pub fn run(seed: u64) -> Result<Summary, Box<Failure>> {
     run_with(seed, Planted::Nothing)
@@ -75,7 +78,7 @@ pub fn run_with(seed: u64, planted: Planted) -> Result<Summary, Box<Failure>> {
 /// Builds the broker.
 fn stage(seed: u64) -> (World, SeededRandom) {
     let mut config = NodeConfig {
-        log_dir: PathBuf::from("/data"),
+        log_dir: PathBuf::from(DIRS[0]),
         auto_create_topics: false,
         offsets_topic_partitions: 1,
         transaction_topic_partitions: 2,
@@ -91,6 +94,9 @@ fn stage(seed: u64) -> (World, SeededRandom) {
     let mut dice = SeededRandom::new(seed ^ 0x5eed);
     let shards = 1 + dice.below(3) as u16;
     let partitions = 1 + dice.below(4) as i32;
+    if dice.one_in(2) {
+        config.further_log_dirs.push(PathBuf::from(DIRS[1]));
+    }
     let mut world = World::new(seed, config, shards);
     world.partitions = partitions;
     world.add(Box::new(Setup::new(partitions)));
@@ -112,13 +118,18 @@ fn cast(world: &mut World, dice: &mut SeededRandom) {
         let count = 10 + dice.below(20) as u32;
         world.add(Box::new(Transactor::new(name, protocol, partitions, count)));
     }
+    if world.has_two_dirs() {
+        world.add(Box::new(Mover::new(DIRS, partitions)));
+    }
     world.add(Box::new(Reader::new("reader", partitions, false, false)));
     world.add(Box::new(Reader::new("committed-reader", partitions, true, false)));
 }
 
 fn play(world: &mut World, dice: &mut SeededRandom) -> Result<Summary, Broken> {
     // The directory that holds everything was made when the broker was installed.
-    world.disk.create_dir_all(Path::new("/data")).map_err(|error| Broken(error.to_string()))?;
+    for dir in DIRS {
+        world.disk.create_dir_all(Path::new(dir)).map_err(|error| Broken(error.to_string()))?;
+    }
     world.disk.sync_dir(Path::new("/")).map_err(|error| Broken(error.to_string()))?;
     world.plan(Duration::ZERO, Occurrence::Start);
     let mut steps = until_all_done(world)?;
@@ -130,6 +141,10 @@ fn play(world: &mut World, dice: &mut SeededRandom) -> Result<Summary, Broken> {
     }
     world.faulty = false;
     world.remark("faults end");
+    if world.has_two_dirs() {
+        // A directory that has failed comes back with the next start.
+        world.fall(Fall::Kill);
+    }
     steps += until_all_done(world)?;
     // What was acknowledged must outlive one more loss of power.
     world.fall(Fall::Power);

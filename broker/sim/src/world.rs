@@ -8,17 +8,20 @@
 //! has not arrived is lost with it.
 
 use crate::port::{Actor, Broken, Order, Port};
+use crate::run::DIRS;
 use crate::schedule::{Schedule, delay};
 use crate::trace::Trace;
 use bytes::{Bytes, BytesMut};
 use mainstem_node::{
-    CompactionToken, ConnectionId, Effect, Event, NodeConfig, ResponseSegment, ShardIndex,
+    CompactionToken, ConnectionId, CopyJob, CopyToken, Effect, Event, NodeConfig, ResponseSegment,
+    ShardIndex,
     ShardMessage, ShardNode, SyncJob, SyncToken,
 };
-use mainstem_platform::simulated::SimulatedDisk;
+use mainstem_platform::simulated::{Fault as SimulatedFault, SimulatedDisk};
 use mainstem_platform::{Disk, Instant, Now, Random, SeededRandom};
 use mainstem_storage::CompactionTask;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -47,6 +50,7 @@ pub(crate) enum Occurrence {
     Message { life: u64, from: ShardIndex, to: ShardIndex, message: ShardMessage },
     Compact { life: u64, shard: usize, token: CompactionToken, task: Box<CompactionTask> },
     SyncEnds { life: u64, shard: usize, token: SyncToken, job: Option<SyncJob> },
+    CopyEnds { life: u64, shard: usize, token: CopyToken, job: CopyJob },
     EndPass { life: u64, shard: usize },
     Deadline { life: u64, shard: usize },
     Fault,
@@ -173,6 +177,13 @@ impl World {
                     let result = task.step(&self.disk);
                     self.handle(shard, Event::Compacted { token, task, result });
                 }
+            }
+            Occurrence::CopyEnds { life, shard, token, job } => {
+                if life == self.life {
+                    let result = job.run(&self.disk);
+                    self.note(format_args!("shard {shard} copied {result:?}"));
+                    self.handle(shard, Event::Copied { token, result });
+                }
                 Ok(())
             }
             Occurrence::EndPass { life, shard } => {
@@ -276,6 +287,9 @@ impl World {
             Effect::Compact { token, task } => {
                 self.after(5_000, Occurrence::Compact { life, shard, token, task });
             }
+            Effect::Copy { token, job } => {
+                self.after(2_000, Occurrence::CopyEnds { life, shard, token, job });
+            }
             Effect::Remove { paths } => {
                 for path in paths {
                     // One of the two fits; both fail when it is gone already.
@@ -310,9 +324,17 @@ impl World {
                 self.note(format_args!("the disk will fail a sync"));
                 self.disk.fail_sync_after(self.random.below(4));
             }
+            8 if self.has_two_dirs() => {
+                self.note(format_args!("the second disk breaks"));
+                self.disk.set_fault(Path::new(DIRS[1]), SimulatedFault::Broken);
+            }
             _ => self.cut_connection(),
         }
         Ok(())
+    }
+
+    pub(crate) fn has_two_dirs(&self) -> bool {
+        !self.config.further_log_dirs.is_empty()
     }
 
     fn cut_connection(&mut self) {
@@ -346,10 +368,35 @@ impl World {
         self.after(30_000, Occurrence::Start);
     }
 
-    /// What a shell does for a clean stop: every shard closes its logs, messages are delivered.
+    /// What a shell does for a clean stop: every shard is told, messages are delivered and syncs
+    /// done until all have closed their logs or wait for something that does not come.
     fn stop_cleanly(&mut self) {
+        let mut events: VecDeque<(usize, Event)> =
+            (0..self.shards.len()).map(|shard| (shard, Event::Shutdown)).collect();
+        while let Some((shard, event)) = events.pop_front() {
+            let node = &mut self.shards[shard];
+            node.handle_event(self.now, event);
+            node.end_pass(self.now);
+            while let Some(effect) = node.poll_effect() {
+                match effect {
+                    Effect::ToShard { shard: to, message } => {
+                        let from = ShardIndex(shard as u16);
+                        let event = Event::FromShard { from, message };
+                        events.push_back((usize::from(to.0), event));
+                    }
+                    Effect::Sync { token, job } => {
+                        let result = job.run(&self.disk);
+                        events.push_back((shard, Event::Synced { token, result }));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        // What was on its way when the stop came is lost, so patience may have to end.
+        let patience = self.config.limits.stop_patience;
+        let instant = self.now.instant.plus(patience);
         for node in &mut self.shards {
-            node.handle_event(self.now, Event::Shutdown);
+            node.handle_deadline(Now { instant, ..self.now });
             while node.poll_effect().is_some() {}
         }
     }
@@ -360,6 +407,7 @@ impl World {
         }
         // A sync that was ordered to fail may be one of the start's own; faults end with a fall.
         self.disk.mend_syncs();
+        self.disk.mend(Path::new(DIRS[1]));
         for shard in 0..self.shard_count {
             let disk: Arc<dyn Disk> = Arc::new(self.disk.clone());
             let (config, seed) = (self.config.clone(), self.random.next_u64());

@@ -3,13 +3,16 @@
 //! - `setup` makes the topic.
 //! - `producer` sends without transactions, idempotently, several batches in flight.
 //! - `transactor` sends in transactions, by either version of the protocol.
+//! - `mover` moves partitions between log directories.
 //! - `reader` reads all partitions from the beginning, again and again to the end.
 
+mod mover;
 mod producer;
 mod reader;
 mod setup;
 mod transactor;
 
+pub(crate) use mover::Mover;
 pub(crate) use producer::Producer;
 pub(crate) use reader::Reader;
 pub(crate) use setup::Setup;
