@@ -14,8 +14,7 @@ use crate::trace::Trace;
 use bytes::{Bytes, BytesMut};
 use mainstem_node::{
     CompactionToken, ConnectionId, CopyJob, CopyToken, Effect, Event, NodeConfig, ResponseSegment,
-    ShardIndex,
-    ShardMessage, ShardNode, SyncJob, SyncToken,
+    ShardIndex, ShardMessage, ShardNode, SyncJob, SyncToken,
 };
 use mainstem_platform::simulated::{Fault as SimulatedFault, SimulatedDisk};
 use mainstem_platform::{Disk, Instant, Now, Random, SeededRandom};
@@ -177,6 +176,7 @@ impl World {
                     let result = task.step(&self.disk);
                     self.handle(shard, Event::Compacted { token, task, result });
                 }
+                Ok(())
             }
             Occurrence::CopyEnds { life, shard, token, job } => {
                 if life == self.life {
