@@ -2,7 +2,7 @@
 
 use crate::oracle::{Rows, Testimony, judge};
 use crate::port::Broken;
-use crate::workload::{Producer, Protocol, Reader, Setup, Transactor};
+use crate::workload::{Mover, Producer, Protocol, Reader, Setup, Transactor};
 use crate::world::{Fall, Occurrence, World};
 use mainstem_node::NodeConfig;
 use mainstem_platform::{Disk as _, Instant, Random, SeededRandom};
