@@ -372,27 +372,3 @@ fn records_have_the_layout_of_kraft() {
         assert!(MetadataRecord::decode(damaged.into()).is_err());
     }
 }
-
-#[test]
-fn an_image_is_made_again_from_its_records() {
-    let mut controller = Controller::new();
-    for line in [
-        "create a partitions=3 replicas=2 retention.ms=5; create b.c partitions=1 replicas=1",
-        "create gone partitions=2 replicas=1",
-        "restart 1",
-        "grow a 5",
-        "ids",
-        "delete gone",
-        "restart 1",
-    ] {
-        controller.play(line);
-    }
-    let mut again = Image::new();
-    for record in controller.image.records() {
-        let bytes = record.encode().expect("a record can be encoded");
-        let record = MetadataRecord::decode(bytes).expect("what was encoded is read");
-        again.apply(&record).expect("the records of an image fit together");
-    }
-    assert_eq!(again, controller.image);
-    assert!(Image::new().records().is_empty());
-}
