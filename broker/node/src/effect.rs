@@ -12,9 +12,7 @@
 
 use crate::command::LocalReply;
 use crate::copy_job::CopyJob;
-use crate::event::{
-    CommandToken, CompactionToken, ConnectionId, CopyToken, ShardIndex, SyncToken,
-};
+use crate::event::{CommandToken, CompactionToken, ConnectionId, CopyToken, ShardIndex, SyncToken};
 use crate::shard_message::ShardMessage;
 use bytes::Bytes;
 use mainstem_platform::{Disk, File};

@@ -7,7 +7,8 @@
 //! Invariants:
 //! - A partition of the image has exactly one place.
 //! - A partition that has a folder is never given another one: a directory that is gone is
-//!   noticed before (see `seat/identity.rs`), so no partition comes back empty elsewhere.
+//!   noticed before (see `seat/identity.rs`), so no partition comes back empty elsewhere. While a
+//!   directory is offline, every partition that is not found elsewhere is taken to be in it.
 
 use crate::ask::PartitionKey;
 use crate::log_dirs::{LogDirIndex, LogDirs};
@@ -23,12 +24,18 @@ pub(crate) struct Placement {
 
 impl Placement {
     /// Where the folders are that were found, by their name.
-    pub(crate) fn found(image: &Image, folders: &BTreeMap<String, LogDirIndex>) -> Placement {
+    pub(crate) fn found(
+        image: &Image,
+        folders: &BTreeMap<String, LogDirIndex>,
+        dirs: &LogDirs,
+    ) -> Placement {
+        // Nobody can look into a directory that is offline: what is nowhere else counts as there.
+        let unseen = dirs.indexes().find(|dir| !dirs.is_online(*dir));
         let mut places = BTreeMap::new();
         for (name, key) in partitions(image) {
             let folder = format!("{name}-{}", key.partition);
-            if let Some(dir) = folders.get(&folder) {
-                places.insert(key, *dir);
+            if let Some(dir) = folders.get(&folder).copied().or(unseen) {
+                places.insert(key, dir);
             }
         }
         Placement { places: Arc::new(places) }

@@ -72,8 +72,7 @@ fn handle(node: &mut ShardNode, _: Now, request: &Request) -> Result<(), Request
     let mut questions = Questions::new(node, Moves);
     for (topic_name, places) in targets {
         let partitions = Vec::with_capacity(places.len());
-        let result =
-            AlterReplicaLogDirTopicResult { topic_name: topic_name.clone(), partitions };
+        let result = AlterReplicaLogDirTopicResult { topic_name: topic_name.clone(), partitions };
         questions.topic(&topic_name, result);
         for (partition_index, to) in places {
             let row = AlterReplicaLogDirPartitionResult { partition_index, ..Default::default() };

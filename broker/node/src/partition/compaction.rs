@@ -36,7 +36,8 @@ impl Partitions {
         let mut most: Option<(bool, f64, PartitionKey)> = None;
         let resting = |partition: &&mut Partition| partition.moving.is_none();
         for partition in self.map.values_mut().filter(resting) {
-            let need = partition.log.compaction_need(now).map_err(|error| (partition.dir, error))?;
+            let need =
+                partition.log.compaction_need(now).map_err(|error| (partition.dir, error))?;
             let Some(need) = need else { continue };
             let (overdue, ratio) = (need.is_overdue, need.dirty_ratio);
             if most.is_none_or(|(other, least, _)| (other, least) < (overdue, ratio)) {

@@ -114,7 +114,7 @@ pub(crate) fn sort_folders(
     tag: &str,
 ) -> io::Result<Sorted> {
     let mut sorted = Sorted { folders: BTreeMap::new(), removals: Vec::new() };
-    for dir in dirs.indexes() {
+    for dir in dirs.online() {
         let log_dir = dirs.path(dir);
         for entry in disk.list(log_dir)?.into_iter().filter(|entry| entry.is_dir) {
             let path = log_dir.join(&entry.name);

@@ -70,7 +70,7 @@ impl ShardNode {
         for key in &keys {
             self.detach(key);
         }
-        self.tell_offline(keys);
+        self.tell_offline(&keys);
         self.forget_moves_to(dir);
     }
 
@@ -80,7 +80,7 @@ impl ShardNode {
         let topic = &*partition.topic;
         tracing::error!(topic, partition = key.partition.0, reason, "a partition goes offline");
         self.detach(key);
-        self.tell_offline(vec![*key]);
+        self.tell_offline(&[*key]);
     }
 
     /// Lets a partition go and answers all who wait for it.
@@ -144,9 +144,9 @@ impl ShardNode {
     }
 
     /// Lets the other shards know.
-    pub(super) fn tell_offline(&mut self, keys: Vec<PartitionKey>) {
+    pub(super) fn tell_offline(&mut self, keys: &[PartitionKey]) {
         if !keys.is_empty() {
-            self.tell_shards(|| ShardMessage::WentOffline(keys.clone()));
+            self.tell_shards(|| ShardMessage::WentOffline(keys.to_vec()));
         }
     }
 

@@ -1,8 +1,8 @@
 //! Questions about offsets: where the log begins and ends, what was written when, where an epoch
 //! ended, where producers have open transactions, and forgetting the beginning.
 
-use super::read::read_error_code;
 use super::Partition;
+use super::read::read_error_code;
 use crate::ask::{
     Asker, EpochEndQuestion, FoundOffset, Isolation, Item, OffsetQuestion, Outcome, SoughtOffset,
     Told,

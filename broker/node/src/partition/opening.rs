@@ -186,7 +186,7 @@ impl ShardNode {
     /// A partition whose log cannot be opened, or shall not be tried.
     pub(super) fn never_opened(&mut self, topic: Arc<str>, key: PartitionKey, dir: LogDirIndex) {
         self.partitions.offline.insert(key, Offline { topic, dir });
-        self.tell_offline(vec![key]);
+        self.tell_offline(&[key]);
     }
 }
 

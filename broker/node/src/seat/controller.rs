@@ -79,8 +79,6 @@ pub(crate) enum ControllerThen {
     FeaturesUpdated(Ticket),
     /// A command of the registry is taken again, with the topic that it made.
     Registry { token: CommandToken, command: mainstem_registry::Command },
-    /// Nobody waits.
-    Nobody,
 }
 
 /// The metadata log keeps what no snapshot holds (see `snapshot`).
@@ -115,6 +113,9 @@ impl ShardNode {
     /// Opens everything that only shard zero has.
     pub(crate) fn open_seat(&mut self, now: Now) -> Result<(), NodeError> {
         let identity = Identity::open(&*self.disk, &self.config, &mut self.random)?;
+        for (dir, reason) in &identity.offline {
+            self.fail_dir(*dir, reason);
+        }
         let first = LogDirIndex::FIRST;
         let dir = self.dirs.path(first).join(METADATA_FOLDER);
         self.refuse_lost_metadata(&identity, &dir)?;
@@ -136,7 +137,7 @@ impl ShardNode {
         if !removals.is_empty() {
             self.effects.push_back(Effect::Remove { paths: removals });
         }
-        let placement = Placement::found(&decided, &folders);
+        let placement = Placement::found(&decided, &folders, &self.dirs);
         let mut seat = self.make_seat(identity, decided, placement);
         seat.bytes_since_snapshot = tail_bytes;
         self.seat = Some(Box::new(seat));
@@ -159,7 +160,7 @@ impl ShardNode {
             Ok(false) if identity.is_new || identity.run == 1 => Ok(()),
             // A start that died before its first record has no folder either, nor any topics.
             Ok(false) => {
-                for at in self.dirs.indexes() {
+                for at in self.dirs.online() {
                     let entries = self.disk.list(self.dirs.path(at));
                     let entries = entries.map_err(|error| NodeError::LogDir(error.to_string()))?;
                     if entries.iter().any(|entry| entry.is_dir) {
@@ -352,7 +353,6 @@ impl ShardNode {
                 self.metrics.error(response.error_code);
                 self.respond(ticket, &response);
             }
-            (ControllerThen::Nobody, _) => {}
             (then, reply) => unreachable!("{then:?} does not follow {reply:?}"),
         }
     }

@@ -14,9 +14,12 @@
 //!   then.
 //! - A directory that was here before is here, wherever it is mounted now, or the broker does not
 //!   start: its partitions would come back empty elsewhere. Who gives it up removes its line.
+//! - One that is here and does not work is offline from the start, unless it is the first or a new
+//!   one. Its run is not counted, so that it is as it was when it works again.
 
 use crate::config::NodeConfig;
 use crate::event::ShardIndex;
+use crate::log_dirs::LogDirIndex;
 use crate::node::NodeError;
 use mainstem_platform::{Disk, OpenMode, Random, replace_file};
 use mainstem_protocol::TopicId;
@@ -41,13 +44,17 @@ pub(crate) struct Identity {
     pub(crate) is_new: bool,
     /// By directory: folders that its last run closed cleanly.
     pub(crate) closed_cleanly: Arc<Vec<BTreeSet<String>>>,
+    /// Directories that are known and do not work, and why.
+    pub(crate) offline: Vec<(LogDirIndex, String)>,
 }
 
 /// What is known of one directory before it is written to.
 struct Found<'a> {
     path: &'a Path,
-    /// `None` for a new one.
+    /// `None` for a new one, and for one that cannot be read.
     stored: Option<Stored>,
+    /// Why it does not work.
+    fault: Option<String>,
 }
 
 struct Stored {
@@ -67,7 +74,10 @@ impl Identity {
     ) -> Result<Identity, NodeError> {
         let mut found = Vec::new();
         for path in config.log_dirs() {
-            found.push(Found { path, stored: read_stored(disk, path, config)? });
+            found.push(look(disk, path, config)?);
+        }
+        if let Some(fault) = &found[0].fault {
+            return refuse(fault.clone());
         }
         refuse_strangers(&found)?;
         refuse_missing(&found)?;
@@ -76,20 +86,20 @@ impl Identity {
             Some(stored) => (stored.cluster_id.clone(), stored.run),
         };
         let run = last_run + 1;
-        let mut closed = Vec::new();
-        for Found { path, stored } in &found {
-            let last_run = stored.as_ref().map_or(0, |stored| stored.run);
-            make_dir(disk, path).map_err(|error| failed("create", path, &error))?;
-            let folders = closed_cleanly(disk, path, last_run);
-            closed.push(folders.map_err(|error| failed("list", path, &error))?);
-        }
-        let ids: Vec<String> = found
-            .iter()
-            .map(|found| found.stored.as_ref().and_then(|stored| stored.directory_id.clone()))
-            .map(|id| id.unwrap_or_else(|| new_id(random)))
+        let ids: Vec<String> = (0..found.len())
+            .map(|place| known_id(&found, place).unwrap_or_else(|| new_id(random)))
             .collect();
+        let mut closed = vec![BTreeSet::new(); found.len()];
+        let mut offline = Vec::new();
         // The first one last: it names only directories that have their name.
-        for (place, Found { path, .. }) in found.iter().enumerate().rev() {
+        for place in (0..found.len()).rev() {
+            if place == 0 {
+                offline = offline_ones(&found)?;
+            }
+            if found[place].fault.is_some() {
+                continue;
+            }
+            let path = found[place].path;
             let mut text = format!(
                 "version=1\ncluster.id={cluster_id}\nnode.id={}\ndirectory.id={}\nrun={run}\n",
                 config.node_id, ids[place]
@@ -98,20 +108,63 @@ impl Identity {
             for (other, id) in others {
                 text.push_str(&format!("{DIRECTORY_PREFIX}{id}={}\n", other.path.display()));
             }
-            replace_file(disk, &path.join(FILE), text.as_bytes())
-                .map_err(|error| failed("write meta.properties of", path, &error))?;
+            let last_run = found[place].stored.as_ref().map_or(0, |stored| stored.run);
+            match begin_run(disk, path, last_run, &text) {
+                Ok(folders) => closed[place] = folders,
+                Err(fault) if place == 0 => return refuse(fault),
+                Err(fault) => found[place].fault = Some(fault),
+            }
         }
         Ok(Identity {
             cluster_id: cluster_id.into(),
             run,
             is_new: found[0].stored.is_none(),
             closed_cleanly: Arc::new(closed),
+            offline,
         })
     }
 }
 
-fn failed(action: &str, dir: &Path, error: &io::Error) -> NodeError {
-    NodeError::LogDir(format!("{action} {}: {error}", dir.display()))
+/// The id that a directory has had before.
+fn known_id(found: &[Found<'_>], place: usize) -> Option<String> {
+    let own = found[place].stored.as_ref().and_then(|stored| stored.directory_id.clone());
+    own.or_else(|| {
+        // One that cannot be read is known by its path.
+        let path = found[place].path.display().to_string();
+        let first = found[0].stored.as_ref().filter(|_| found[place].fault.is_some())?;
+        let other = first.others.iter().find(|(_, at)| **at == path);
+        other.map(|(id, _)| id.clone())
+    })
+}
+
+/// Makes a directory ready for a run, and says what its last run closed cleanly.
+fn begin_run(
+    disk: &dyn Disk,
+    path: &Path,
+    last_run: i32,
+    text: &str,
+) -> Result<BTreeSet<String>, String> {
+    let failed = |action: &'static str| {
+        move |error: io::Error| format!("{action} {}: {error}", path.display())
+    };
+    make_dir(disk, path).map_err(failed("create"))?;
+    let folders = closed_cleanly(disk, path, last_run).map_err(failed("list"))?;
+    replace_file(disk, &path.join(FILE), text.as_bytes())
+        .map_err(failed("write meta.properties of"))?;
+    Ok(folders)
+}
+
+/// Directories that were there before and do not work. A new one must work.
+fn offline_ones(found: &[Found<'_>]) -> Result<Vec<(LogDirIndex, String)>, NodeError> {
+    let mut offline = Vec::new();
+    for (place, directory) in found.iter().enumerate() {
+        let Some(fault) = &directory.fault else { continue };
+        if known_id(found, place).is_none() {
+            return refuse(fault.clone());
+        }
+        offline.push((LogDirIndex(place as u16), fault.clone()));
+    }
+    Ok(offline)
 }
 
 fn refuse<T>(why: String) -> Result<T, NodeError> {
@@ -122,7 +175,7 @@ fn refuse<T>(why: String) -> Result<T, NodeError> {
 fn refuse_strangers(found: &[Found<'_>]) -> Result<(), NodeError> {
     let first = &found[0];
     let mut ids: BTreeMap<&str, &Path> = BTreeMap::new();
-    for Found { path, stored } in found {
+    for Found { path, stored, .. } in found {
         let Some(stored) = stored else { continue };
         let dir = path.display();
         let Some(of_first) = &first.stored else {
@@ -154,10 +207,8 @@ fn refuse_strangers(found: &[Found<'_>]) -> Result<(), NodeError> {
 /// Directories that hold partitions must be here.
 fn refuse_missing(found: &[Found<'_>]) -> Result<(), NodeError> {
     let Some(first) = &found[0].stored else { return Ok(()) };
-    let here = |id: &String| {
-        let mut stored = found.iter().filter_map(|found| found.stored.as_ref());
-        stored.any(|stored| stored.directory_id.as_ref() == Some(id))
-    };
+    let known: Vec<Option<String>> = (0..found.len()).map(|place| known_id(found, place)).collect();
+    let here = |id: &String| known.iter().flatten().any(|known| known == id);
     match first.others.iter().find(|(id, _)| !here(id)) {
         None => Ok(()),
         Some((id, path)) => refuse(format!(
@@ -209,15 +260,18 @@ fn parse(text: &str) -> BTreeMap<&str, &str> {
     lines.filter_map(|line| line.split_once('=')).map(|(k, v)| (k.trim(), v.trim())).collect()
 }
 
-/// What is stored in a directory, if it is ours; `None` when it is new.
-fn read_stored(
-    disk: &dyn Disk,
-    dir: &Path,
-    config: &NodeConfig,
-) -> Result<Option<Stored>, NodeError> {
-    let text = read(disk, &dir.join(FILE));
-    let text = text.map_err(|error| failed("read meta.properties of", dir, &error))?;
-    text.map(|text| agree(&parse(&text), dir, config)).transpose()
+/// What is stored in a directory, which must be ours or new.
+fn look<'a>(disk: &dyn Disk, path: &'a Path, config: &NodeConfig) -> Result<Found<'a>, NodeError> {
+    match read(disk, &path.join(FILE)) {
+        Ok(text) => {
+            let stored = text.map(|text| agree(&parse(&text), path, config)).transpose()?;
+            Ok(Found { path, stored, fault: None })
+        }
+        Err(error) => {
+            let fault = format!("read meta.properties of {}: {error}", path.display());
+            Ok(Found { path, stored: None, fault: Some(fault) })
+        }
+    }
 }
 
 fn agree(

@@ -126,7 +126,7 @@ impl ShardNode {
     pub(crate) fn refuse_seat(&mut self, then: SeatThen, error: ErrorCode) {
         match then {
             SeatThen::Coordinators(then) => {
-                self.resume_seat(SeatThen::Coordinators(then.refused(error)))
+                self.resume_seat(SeatThen::Coordinators(then.refused(error)));
             }
             SeatThen::Registry { token, .. } => {
                 self.registry_failed(token, error.name().to_owned());

@@ -13,6 +13,7 @@ mod limits;
 mod log_dirs;
 mod metadata;
 mod metadata_snapshots;
+mod moves;
 mod offsets;
 mod produce_fetch;
 mod recovery;

@@ -31,6 +31,14 @@ init A
   NONE id=0 epoch=0
 delete gone
   NONE
+alter brokers num.partitions=3
+  NONE
+alter broker 1 log.retention.ms=70000000
+  NONE
+alter group g consumer.session.timeout.ms=50000
+  NONE
+level group.version=0 down
+  NONE results=0
 advance 400000
 topic u 1
   u NONE
@@ -53,6 +61,19 @@ metadata t u gone
   gone UNKNOWN_TOPIC_OR_PARTITION partitions=0
 init C
   NONE id=2000 epoch=0
+describe brokers
+  num.partitions=3
+    brokers num.partitions=3
+describe broker 1 log.retention.ms
+  log.retention.ms=70000000
+    broker log.retention.ms=70000000
+    default log.retention.ms=604800000
+describe group g consumer.session.timeout.ms
+  consumer.session.timeout.ms=50000
+    group consumer.session.timeout.ms=50000
+    default group.consumer.session.timeout.ms=45000
+metadata new auto
+  new NONE partitions=3
 ";
         check_in(world(shards), &script.replace("SEED", &seed.to_string()));
     }

@@ -161,10 +161,12 @@ impl File for SimulatedFile {
     }
 
     fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize> {
-        self.check_alive(&lock(&self.world))?;
+        let mut world = lock(&self.world);
+        self.check_alive(&world)?;
         let inode = lock(&self.inode);
         let from = usize::try_from(position).map_err(io::Error::other)?.min(inode.seen.len());
         let count = buffer.len().min(inode.seen.len() - from);
+        world.bytes_read += count as u64;
         buffer[..count].copy_from_slice(&inode.seen[from..from + count]);
         Ok(count)
     }

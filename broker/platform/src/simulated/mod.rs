@@ -47,6 +47,8 @@ pub(crate) struct World {
     pub(crate) syncs_until_failure: Option<u64>,
     /// Syncs so far, for tests that count them.
     pub(crate) syncs: u64,
+    /// Bytes that were read from files so far.
+    pub(crate) bytes_read: u64,
     /// Directories that are disks of their own, and what is wrong with them.
     faults: BTreeMap<PathBuf, Fault>,
 }
@@ -142,6 +144,11 @@ impl SimulatedDisk {
     /// How many syncs have worked so far.
     pub fn syncs(&self) -> u64 {
         lock(&self.world).syncs
+    }
+
+    /// How many bytes have been read from files so far.
+    pub fn bytes_read(&self) -> u64 {
+        lock(&self.world).bytes_read
     }
 
     /// Flips bits of one stored byte, behind everyone's back and durably.

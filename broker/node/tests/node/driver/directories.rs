@@ -28,6 +28,8 @@ impl Script {
             }
             "hold-copies" => self.world.hold_copies = true,
             "release-copies" => self.world.release_copies(),
+            "hold-compactions" => self.world.hold_compactions = true,
+            "release-compactions" => self.world.release_compactions(),
             "stop" => self.world.stop(),
             "start" => match self.world.open() {
                 Ok(()) => {}

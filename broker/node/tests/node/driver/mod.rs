@@ -9,13 +9,14 @@ pub(crate) mod script;
 
 use bytes::{Bytes, BytesMut};
 use mainstem_node::{
-    CommandToken, ConnectionId, CopyJob, CopyToken, Effect, Event, LocalCommand, LocalReply,
-    NodeConfig, ResponseSegment, ShardIndex, ShardNode, SyncJob, SyncToken,
+    CommandToken, CompactionToken, ConnectionId, CopyJob, CopyToken, Effect, Event, LocalCommand,
+    LocalReply, NodeConfig, ResponseSegment, ShardIndex, ShardNode, SyncJob, SyncToken,
 };
 use mainstem_platform::simulated::SimulatedDisk;
-use mainstem_platform::{Disk, Instant, Now};
+use mainstem_platform::{Disk, InOrder, Instant, Now, Workers};
 use mainstem_protocol::Request;
 use mainstem_protocol::frame::{decode_response, encode_request};
+use mainstem_storage::CompactionTask;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -39,6 +40,11 @@ pub(crate) struct World {
     /// While true, copies are asked for and not made.
     pub(crate) hold_copies: bool,
     held_copies: Vec<(usize, CopyToken, CopyJob)>,
+    /// While true, steps of compactions are asked for and not done.
+    pub(crate) hold_compactions: bool,
+    held_compactions: Vec<(usize, CompactionToken, Box<CompactionTask>)>,
+    /// Who opens logs.
+    pub(crate) workers: Arc<dyn Workers>,
     pub(crate) halted: Option<String>,
     /// Shards that have closed their logs.
     pub(crate) stopped: usize,
@@ -73,6 +79,9 @@ impl World {
             held: Vec::new(),
             hold_copies: false,
             held_copies: Vec::new(),
+            hold_compactions: false,
+            held_compactions: Vec::new(),
+            workers: Arc::new(InOrder),
             halted: None,
             stopped: 0,
             correlation_id: 0,
@@ -92,13 +101,16 @@ impl World {
         self.closed.clear();
         self.held.clear();
         self.held_copies.clear();
+        self.held_compactions.clear();
         self.halted = None;
         for shard in 0..self.shards {
             self.seed += 1;
             let config = Arc::new(self.config.clone());
             let disk: Arc<dyn Disk> = Arc::clone(&self.disk) as Arc<dyn Disk>;
             let index = ShardIndex(shard);
-            let node = ShardNode::open(config, index, self.shards, disk, self.seed, self.now)?;
+            let doors = (disk, Arc::clone(&self.workers));
+            let (shards, seed) = (self.shards, self.seed);
+            let node = ShardNode::open_with(config, index, shards, doors, seed, self.now)?;
             self.nodes.push(node);
         }
         for shard in 0..self.nodes.len() {
@@ -264,6 +276,16 @@ impl World {
         self.pump();
     }
 
+    /// Does the steps of compactions that were held back, and those that follow.
+    pub(crate) fn release_compactions(&mut self) {
+        self.hold_compactions = false;
+        for (shard, token, mut task) in std::mem::take(&mut self.held_compactions) {
+            let result = task.step(&*self.disk);
+            self.inbox[shard].push_back(Event::Compacted { token, task, result });
+        }
+        self.pump();
+    }
+
     /// How many answers of a connection wait to be taken.
     pub(crate) fn answers(&self, connection: u64) -> usize {
         self.answers.get(&connection).map_or(0, VecDeque::len)
@@ -323,8 +345,12 @@ impl World {
                 }
             }
             Effect::Compact { token, mut task } => {
-                let result = task.step(&*self.disk);
-                self.inbox[shard].push_back(Event::Compacted { token, task, result });
+                if self.hold_compactions {
+                    self.held_compactions.push((shard, token, task));
+                } else {
+                    let result = task.step(&*self.disk);
+                    self.inbox[shard].push_back(Event::Compacted { token, task, result });
+                }
             }
             Effect::Copy { token, job } => {
                 if self.hold_copies {
