@@ -11,7 +11,8 @@ use rustix::io::Errno;
 
 use crate::ServerError;
 
-/// Takes all log directories of a server, and sees that no two of them are one.
+/// Takes all log directories of a server, and sees that no two of them are one. One that does not
+/// work is passed over, but for the first one: the broker decides what becomes of it.
 pub(crate) fn acquire_all<'a>(
     directories: impl Iterator<Item = &'a Path>,
 ) -> Result<Vec<DirectoryLock>, ServerError> {
@@ -19,16 +20,30 @@ pub(crate) fn acquire_all<'a>(
     let mut seen: Vec<(PathBuf, &Path)> = Vec::new();
     for directory in directories {
         let made = std::fs::create_dir_all(directory).and_then(|()| directory.canonicalize());
-        let true_path = made.map_err(|source| {
+        let made = made.map_err(|source| {
             let path = directory.to_owned();
             ServerError::Directory { action: "make the log directory", path, source }
-        })?;
+        });
+        let true_path = match made {
+            Ok(true_path) => true_path,
+            Err(error) if seen.is_empty() => return Err(error),
+            Err(error) => {
+                tracing::error!(%error, "a log directory is not locked");
+                continue;
+            }
+        };
         if let Some((_, first)) = seen.iter().find(|(other, _)| *other == true_path) {
             let (first, second) = ((*first).to_owned(), directory.to_owned());
             return Err(ServerError::DirectoryTwice { first, second });
         }
+        match DirectoryLock::acquire(directory) {
+            Ok(lock) => locks.push(lock),
+            Err(error @ ServerError::Directory { .. }) if !seen.is_empty() => {
+                tracing::error!(%error, "a log directory is not locked");
+            }
+            Err(error) => return Err(error),
+        }
         seen.push((true_path, directory));
-        locks.push(DirectoryLock::acquire(directory)?);
     }
     Ok(locks)
 }

@@ -72,6 +72,11 @@ impl StopHandle {
 impl Server {
     /// Starts a server. It answers when this returns.
     pub fn start(config: ServerConfig) -> Result<Self, ServerError> {
+        Self::start_on(config, Arc::new(OsDisk))
+    }
+
+    /// Like [`start`](Self::start), upon a disk that the caller brings along.
+    pub fn start_on(config: ServerConfig, disk: Arc<dyn Disk>) -> Result<Self, ServerError> {
         let ServerConfig { mut node, kafka_listen, registry_listen, metrics_listen, .. } = config;
         for warning in config.warnings {
             tracing::warn!("{warning}");
@@ -99,7 +104,6 @@ impl Server {
         let status = Arc::new(Status::default());
         let mailboxes: Vec<Mailbox> = (0..config.shards).map(|_| Mailbox::default()).collect();
         let stopper = StopHandle { status: status.clone(), mailboxes: mailboxes.clone() };
-        let disk: Arc<dyn Disk> = Arc::new(OsDisk);
         let (pool, disk_threads) = DiskPool::start(&disk, config.shards, node.log_dirs().count())?;
         let limits = ConnectionLimits {
             frame_bytes_max: node.limits.frame_bytes_max,

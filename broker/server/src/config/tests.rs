@@ -127,6 +127,7 @@ fn every_row_of_the_table_can_be_given() {
         ("advertised.listeners", "PLAINTEXT://here:1"),
         ("broker.rack", "r1"),
         ("cluster.id", "MkU3OEVBNTcwNTJENDM2Qg"),
+        ("log.dirs", "/a,/b"),
         ("port", "1"),
         ("shards", "2"),
     ];

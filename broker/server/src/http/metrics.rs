@@ -166,7 +166,7 @@ impl Scrape {
         ]
     }
 
-    fn gauges(&self) -> [(&'static str, &'static str, u64); 11] {
+    fn gauges(&self) -> [(&'static str, &'static str, u64); 13] {
         let node = &self.snapshot;
         [
             ("connections", "Open connections.", self.broker.status.connections() as u64),

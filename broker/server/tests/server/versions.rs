@@ -338,10 +338,12 @@ fn log_directories() {
     each_version(
         client,
         |_| {
-            let topics =
-                vec![AlterReplicaLogDirTopic { name: "topic".into(), partitions: vec![0] }];
-            let dirs = [path.clone(), "/nowhere".into()]
-                .map(|path| AlterReplicaLogDir { path, topics: topics.clone() });
+            let dir = |(path, partition): (&str, i32)| {
+                let topic =
+                    AlterReplicaLogDirTopic { name: "topic".into(), partitions: vec![partition] };
+                AlterReplicaLogDir { path: path.into(), topics: vec![topic] }
+            };
+            let dirs = [(path.as_str(), 0), ("/nowhere", 1)].map(dir);
             AlterReplicaLogDirsRequest { dirs: dirs.into() }
         },
         |version, response| {
