@@ -5,8 +5,8 @@
 //! address, so that they can be tried on another broker too. What they need is kept in the cache
 //! (`MAINSTEM_CACHE`), made once with pinned versions; compilers and kcat come with the machine's
 //! packages (`make test` sees to it). More clients, and all of librdkafka's tests: `make foreign`.
+#![allow(clippy::print_stdout, reason = "what a client says belongs to the test's output")]
 
-#[allow(dead_code, reason = "only the path of the binary is wanted here")]
 mod process;
 
 use std::fs;

@@ -43,7 +43,7 @@ async fn no_acknowledged_record_is_lost_when_the_power_fails(disk: Disk) {
     let mut broker = Broker::start_in(disk.directory(), &["--flush", "commit"]);
     let bootstrap = broker.bootstrap();
     load::create_topics(&bootstrap, &["records", "transactions"]).await;
-    let mut records = Idempotent::start(&bootstrap, "records").await;
+    let mut records = Idempotent::start(&bootstrap, "records", 264).await;
     let transactions = Transactional::start(&bootstrap, "transactions", seed);
     for cut in 0..cuts {
         records.work(&mut moments).await;

@@ -5,7 +5,6 @@
 //! does in the same run without a broker. Nothing is asserted: a slow machine is not a failed test.
 #![allow(clippy::print_stdout, reason = "a benchmark prints")]
 
-#[allow(dead_code, reason = "the broker of the crash tests is started otherwise")]
 #[path = "../process/mod.rs"]
 mod process;
 

@@ -19,16 +19,17 @@ type Place = (i32, i64);
 
 pub(crate) struct Idempotent {
     topic: String,
+    value_bytes_max: u64,
     producer: Producer,
     sent: u64,
     acked: BTreeMap<u64, Place>,
     outstanding: Vec<(u64, Delivery)>,
 }
 
-fn value(number: u64) -> Vec<u8> {
-    // Sizes differ, so that a fault finds batches of every length half written.
+/// Sizes differ, so that a fault finds batches of every length half written.
+fn value(number: u64, bytes_max: u64) -> Vec<u8> {
     let mut value = number.to_be_bytes().to_vec();
-    value.resize(8 + usize::try_from(number % 257).expect("fits"), b'x');
+    value.resize(8 + usize::try_from(number % (bytes_max - 7)).expect("fits"), b'x');
     value
 }
 
@@ -37,12 +38,13 @@ fn number(value: &[u8]) -> u64 {
 }
 
 impl Idempotent {
-    pub(crate) async fn start(bootstrap: &str, topic: &str) -> Idempotent {
+    pub(crate) async fn start(bootstrap: &str, topic: &str, value_bytes_max: u64) -> Idempotent {
         let config = ProducerConfig::new(bootstrap)
             .delivery_timeout(Duration::from_secs(300))
             .linger(Duration::ZERO);
         Idempotent {
             topic: topic.to_owned(),
+            value_bytes_max,
             producer: Producer::connect(config).await.expect("producer"),
             sent: 0,
             acked: BTreeMap::new(),
@@ -57,8 +59,8 @@ impl Idempotent {
         while (self.acked.len() as u64) < target {
             let partition =
                 i32::try_from(self.sent % u64::from(PARTITIONS.unsigned_abs())).expect("small");
-            let record =
-                ProducerRecord::new(self.topic.as_str(), value(self.sent)).partition(partition);
+            let value = value(self.sent, self.value_bytes_max);
+            let record = ProducerRecord::new(self.topic.as_str(), value).partition(partition);
             self.outstanding.push((self.sent, self.producer.send(record).await.expect("send")));
             self.sent += 1;
             if self.outstanding.len() >= OUTSTANDING_MAX {

@@ -6,6 +6,7 @@
 //! never twice and never by half.
 
 #![allow(dead_code, reason = "each test uses its part")]
+#![allow(clippy::print_stdout, reason = "a load tells what it has done")]
 
 mod idempotent;
 mod transactional;
@@ -65,7 +66,7 @@ async fn read_all(bootstrap: &str, topic: &str, mut each: impl FnMut(&ConsumerRe
     consumer.seek_to_beginning(&partitions).expect("seek");
     while partitions.iter().any(|key| consumer.position(key).unwrap_or(0) < ends[key]) {
         for record in consumer.poll(Duration::from_secs(1)).await.expect("poll").records() {
-            each(&record);
+            each(record);
         }
     }
 }

@@ -3,6 +3,9 @@
 //!
 //! The binary is the one that `make test` has built beside the tests.
 
+#![allow(dead_code, reason = "each test uses its part")]
+
+use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -18,6 +21,7 @@ pub(crate) struct Broker {
     /// Holds the directory where the test gave none.
     _temporary: Option<tempfile::TempDir>,
     listen: SocketAddr,
+    admin: SocketAddr,
     extra: Vec<String>,
 }
 
@@ -52,6 +56,7 @@ impl Broker {
             directory,
             _temporary: None,
             listen: free_port(),
+            admin: free_port(),
             extra: extra.iter().map(|text| (*text).to_owned()).collect(),
         };
         broker.restart();
@@ -61,6 +66,16 @@ impl Broker {
     /// Where clients connect, before and after a restart.
     pub(crate) fn bootstrap(&self) -> String {
         self.listen.to_string()
+    }
+
+    /// A number that the broker counts, by its name in `/metrics`.
+    pub(crate) fn metric(&self, name: &str) -> u64 {
+        let mut stream = TcpStream::connect(self.admin).expect("the listener for metrics");
+        stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").expect("ask for the metrics");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("the metrics");
+        let value = answer.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        value.unwrap_or_else(|| panic!("no {name} in {answer}")).parse().expect("a number")
     }
 
     /// SIGKILL: no handler runs, nothing is closed.
@@ -77,7 +92,8 @@ impl Broker {
         let mut command = Command::new(binary());
         command.arg("serve").arg("--no-connect").arg("--data-dir").arg(&self.directory);
         command.arg("--listen").arg(self.bootstrap());
-        command.args(["--registry-listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"]);
+        command.args(["--registry-listen", "127.0.0.1:0"]);
+        command.arg("--admin-listen").arg(self.admin.to_string());
         command.args(&self.extra);
         // The tests' own settings are none of the broker's.
         for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("MAINSTEM_")) {

@@ -94,7 +94,7 @@ pub(crate) async fn a_batch_in_the_next_transaction(version: Version) {
     match version {
         // The same epoch and sequence: it is the batch that was written then.
         Version::One => {
-            assert_eq!((partition.error_code, partition.base_offset), (ErrorCode::NONE, 0))
+            assert_eq!((partition.error_code, partition.base_offset), (ErrorCode::NONE, 0));
         }
         Version::Two => assert_eq!(partition.error_code, ErrorCode::INVALID_PRODUCER_EPOCH),
     }

@@ -84,6 +84,9 @@ pub struct ControllerSettings {
     /// Topic configs set in the broker's own configuration file, by topic config name; the broker's
     /// `flush` setting is here as `flush.policy`.
     pub broker_defaults: BTreeMap<String, String>,
+    /// The broker's settings of groups as it was started, by name; they bound what a group may have.
+    /// One that is missing has its default.
+    pub group_settings: BTreeMap<String, String>,
     /// The broker's own topics. Their number of partitions and their cleanup policy stay as they
     /// are: what they hold is found by the one and kept by the other.
     pub internal_topics: &'static [&'static str],
@@ -102,6 +105,7 @@ impl Default for ControllerSettings {
             configured_groups_max: 10_000,
             internal_topics: &[],
             broker_defaults: BTreeMap::new(),
+            group_settings: BTreeMap::new(),
         }
     }
 }

@@ -20,20 +20,22 @@ pub struct Feature {
     pub default_level: i16,
 }
 
+const GROUP_VERSION: &str = "group.version";
 /// 4.3-IV0.
 const METADATA_VERSION: i16 = 30;
 
 /// All features, by name.
 pub static FEATURES: &[Feature] = &[
     // 1: clients may use the consumer protocol of groups (KIP-848).
-    Feature { name: "group.version", supported: 0..=1, default_level: 1 },
+    Feature { name: GROUP_VERSION, supported: 0..=1, default_level: 1 },
     Feature {
         name: "metadata.version",
         supported: METADATA_VERSION..=METADATA_VERSION,
         default_level: METADATA_VERSION,
     },
-    // 2: an epoch per transaction (KIP-890). A client that is shown less uses transactions of
-    // version 1, which stay served.
+    // 2: an epoch per transaction (KIP-890). As in Kafka a client chooses by what it is shown, at
+    // the begin of a transaction; which rules hold follows from the versions of its requests, so all
+    // stay served at every level, and a transaction ends as it was begun.
     Feature { name: "transaction.version", supported: 0..=2, default_level: 2 },
 ];
 
@@ -41,6 +43,13 @@ impl Feature {
     /// The feature of that name.
     pub fn find(name: &str) -> Option<&'static Feature> {
         FEATURES.iter().find(|feature| feature.name == name)
+    }
+
+    /// Whether clients may use the consumer protocol of groups (KIP-848). As in Kafka the level may
+    /// fall while such groups have members: these are refused from then on, time out and leave an
+    /// empty group with its offsets to the classic protocol.
+    pub fn has_consumer_protocol(image: &Image) -> bool {
+        Feature::find(GROUP_VERSION).is_some_and(|feature| 1 <= feature.finalized_level(image))
     }
 
     /// The level that the cluster has agreed upon.

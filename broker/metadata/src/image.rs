@@ -4,6 +4,8 @@
 //! writer. A record that does not fit (a partition of an unknown topic) is an error of the log, not
 //! of a client, and the owner must stop rather than go on from a wrong image.
 
+mod snapshot;
+
 use crate::name::collision_form;
 use crate::{MetadataRecord, config};
 use mainstem_protocol::ids::{BrokerId, LeaderEpoch, PartitionIndex, ProducerId, TopicId};

@@ -30,6 +30,11 @@ impl Controller {
             internal_topics: &["inner"],
             configured_groups_max: 2,
             resources_per_request_max: 3,
+            group_settings: [
+                ("group.consumer.min.heartbeat.interval.ms".to_owned(), "3000".to_owned()),
+                ("group.consumer.max.heartbeat.interval.ms".to_owned(), "50000".to_owned()),
+            ]
+            .into(),
             ..ControllerSettings::default()
         };
         let mut controller = Self { image: Image::new(), settings, log: Vec::new() };
@@ -314,6 +319,25 @@ const CONVERSATION: &[(&str, &str)] = &[
     // Groups, whether they exist or not.
     ("change group g set consumer.session.timeout.ms=45000", "NONE [1]"),
     ("show group g", "consumer.session.timeout.ms=45000"),
+    // The broker has ranges for them: 45000 to 60000 by default, and here 3000 to 50000.
+    (
+        "change group g set consumer.session.timeout.ms=44999",
+        "INVALID_CONFIG: Invalid value 44999 for configuration consumer.session.timeout.ms: Value must be at least \
+         45000, the broker's group.consumer.min.session.timeout.ms [0]",
+    ),
+    (
+        "change group g set consumer.session.timeout.ms=60001, set consumer.heartbeat.interval.ms=2999",
+        "INVALID_CONFIG: Invalid value 2999 for configuration consumer.heartbeat.interval.ms: Value must be at least \
+         3000, the broker's group.consumer.min.heartbeat.interval.ms; Invalid value 60001 for configuration \
+         consumer.session.timeout.ms: Value must be no more than 60000, the broker's \
+         group.consumer.max.session.timeout.ms [0]",
+    ),
+    (
+        "change group g set consumer.heartbeat.interval.ms=45000",
+        "INVALID_CONFIG: Invalid configuration: consumer.session.timeout.ms must be greater than \
+         consumer.heartbeat.interval.ms [0]",
+    ),
+    ("try change group g set consumer.heartbeat.interval.ms=44999", "NONE [0]"),
     (
         "change group g set share.auto.offset.reset=earliest, set retention.ms=5",
         "INVALID_CONFIG: Unknown group config name: retention.ms; Invalid value earliest for configuration \

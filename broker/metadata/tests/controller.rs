@@ -246,10 +246,10 @@ const CONVERSATION: &[(&str, &str)] = &[
         "INVALID_CONFIG: Null value not supported for topic configs: retention.ms [0]",
     ),
     (
-        "create x segment.ms=0 bad.name=1 retention.ms=null flush.ms=1",
+        "create x segment.ms=0 bad.name=1 retention.ms=null flush.ms=-1",
         "INVALID_CONFIG: Null value not supported for topic configs: retention.ms; Unknown topic config name: \
-         bad.name; Invalid value 1 for configuration flush.ms: this broker only has 9223372036854775807; use \
-         flush.policy; Invalid value 0 for configuration segment.ms: Value must be at least 1 [0]",
+         bad.name; Invalid value -1 for configuration flush.ms: Value must be at least 0; Invalid value 0 for \
+         configuration segment.ms: Value must be at least 1 [0]",
     ),
     ("create x partitions=100", "x 100x1 [101]"),
     (

@@ -8,6 +8,7 @@
 //! Absent on purpose: wire versions. An `Ask` says what is meant; the API file knows the version.
 
 use crate::event::ShardIndex;
+use crate::log_dirs::LogDirIndex;
 use bytes::Bytes;
 use mainstem_coordinator::transaction::Participation;
 use mainstem_protocol::{
@@ -199,6 +200,18 @@ pub struct TransactionEnd {
     pub transaction_version: i16,
 }
 
+/// Where a partition, or its copy on the way to another directory, lies.
+#[derive(Debug, Clone)]
+pub struct LogPlace {
+    pub dir: LogDirIndex,
+    pub topic: Arc<str>,
+    pub partition: PartitionIndex,
+    pub size_bytes: u64,
+    /// Of a copy: how far it is behind its partition.
+    pub offset_lag: i64,
+    pub is_future: bool,
+}
+
 /// End a transaction on partitions of one shard.
 #[derive(Debug, Clone)]
 pub struct MarkersAsk {
@@ -219,6 +232,10 @@ pub enum Ask {
     EpochEnd(Vec<Item<EpochEndQuestion>>),
     /// Which producers are remembered?
     Producers(Vec<Item<()>>),
+    /// What lies in which log directory?
+    LogDirs,
+    /// Move to another log directory.
+    Move(Vec<Item<LogDirIndex>>),
     Markers(MarkersAsk),
 }
 
@@ -240,6 +257,9 @@ pub enum Told {
     DeleteRecords(Vec<Outcome<Offset>>),
     EpochEnd(Vec<Outcome<(LeaderEpoch, Offset)>>),
     Producers(Vec<Outcome<Vec<ProducerView>>>),
+    LogDirs(Vec<LogPlace>),
+    /// Good: the move has begun or needs not to.
+    Moves(Vec<Outcome<()>>),
     /// One partition's marker is durable, or the partition is gone.
     Marked {
         key: PartitionKey,

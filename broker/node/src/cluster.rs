@@ -11,6 +11,7 @@
 
 use crate::ask::PartitionKey;
 use crate::event::ShardIndex;
+use crate::placement::Placement;
 use mainstem_metadata::Image;
 use mainstem_protocol::{Offset, TopicId};
 use std::collections::BTreeSet;
@@ -27,8 +28,10 @@ pub struct ClusterView {
     pub image: Arc<Image>,
     /// Everything before this offset of the metadata log is in the image.
     pub offset: Offset,
-    /// Folders of partitions that the last run closed cleanly.
-    pub closed_cleanly: Arc<BTreeSet<String>>,
+    /// Where the partitions are.
+    pub(crate) placement: Placement,
+    /// By log directory: folders of partitions that the last run closed cleanly.
+    pub(crate) closed_cleanly: Arc<Vec<BTreeSet<String>>>,
 }
 
 impl ClusterView {

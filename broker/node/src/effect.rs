@@ -5,12 +5,14 @@
 //!   (acks=0) has no `Respond`.
 //! - *Durable before visible*: with `flush=commit` everything that a client may rely upon is
 //!   polled only after the `Sync` covering it came back as `Event::Synced`.
-//! - At most one `Sync` of a shard is under way, and at most one `Compact`.
+//! - At most one `Sync` of a shard and a log directory is under way, and at most one `Compact` of a
+//!   shard.
 //!
 //! Absent on purpose: timers. One `deadline()` leaves the machine.
 
 use crate::command::LocalReply;
-use crate::event::{CommandToken, CompactionToken, ConnectionId, ShardIndex, SyncToken};
+use crate::copy_job::CopyJob;
+use crate::event::{CommandToken, CompactionToken, ConnectionId, CopyToken, ShardIndex, SyncToken};
 use crate::shard_message::ShardMessage;
 use bytes::Bytes;
 use mainstem_platform::{Disk, File};
@@ -46,7 +48,8 @@ impl std::fmt::Debug for ResponseSegment {
     }
 }
 
-/// All that one group commit must make durable: every partition touched since the last one.
+/// All that one group commit must make durable in one log directory: every partition of it that
+/// was touched since the last one.
 #[derive(Debug)]
 pub struct SyncJob {
     /// One task per partition.
@@ -80,12 +83,14 @@ pub enum Effect {
     /// Do one step of a compaction (`task.step`) where it may block for a while, then say
     /// `Event::Compacted`. Nobody waits for it. A task that is dropped does no harm.
     Compact { token: CompactionToken, task: Box<CompactionTask> },
+    /// Copy files on the pool, then say `Event::Copied`.
+    Copy { token: CopyToken, job: CopyJob },
     /// Delete files and directories (recursively) at leisure. They are already out of the way:
     /// nothing waits for this and a crash before it is harmless.
     Remove { paths: Vec<PathBuf> },
     /// The answer to `Event::Command`.
     CommandReply { token: CommandToken, reply: LocalReply },
-    /// The log directory is no longer to be trusted: stop the process without a clean close.
+    /// The metadata log is no longer to be trusted: stop the process without a clean close.
     Halt { reason: String },
     /// After `Event::Shutdown`: all logs are closed, the shard is done.
     Stopped,

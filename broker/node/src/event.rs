@@ -10,6 +10,7 @@
 //! Absent on purpose: the clock (an argument of every call) and timers (see `deadline`).
 
 use crate::command::LocalCommand;
+use crate::copy_job::CopyFailure;
 use crate::shard_message::ShardMessage;
 use bytes::Bytes;
 use mainstem_storage::{CompactionTask, StorageError};
@@ -36,6 +37,10 @@ pub struct SyncToken(pub u64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CompactionToken(pub u64);
 
+/// Names one `Effect::Copy` until its `Event::Copied` comes back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CopyToken(pub u64);
+
 /// Names one command of the shell until its `Effect::CommandReply` leaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CommandToken(pub u64);
@@ -51,8 +56,8 @@ pub enum Event {
     Disconnected { connection: ConnectionId },
     /// Another shard of this broker says something.
     FromShard { from: ShardIndex, message: ShardMessage },
-    /// A sync is over. An error takes the log directory, and with it the broker, offline: a failed
-    /// sync is never tried again, because the kernel may have dropped the dirty pages.
+    /// A sync is over. An error takes its log directory offline: a failed sync is never tried
+    /// again, because the kernel may have dropped the dirty pages.
     Synced { token: SyncToken, result: Result<(), String> },
     /// A step of a compaction is over; the task comes back.
     Compacted {
@@ -60,8 +65,11 @@ pub enum Event {
         task: Box<CompactionTask>,
         result: Result<(), StorageError>,
     },
+    /// A copy is over.
+    Copied { token: CopyToken, result: Result<(), CopyFailure> },
     /// The HTTP shell asks (registry: shard zero only; metrics: every shard).
     Command { token: CommandToken, command: LocalCommand },
-    /// Close all logs cleanly; `Effect::Stopped` follows.
+    /// Answer what is under way, then close all logs cleanly; `Effect::Stopped` follows. Every
+    /// shard must be told, since each waits for the others.
     Shutdown,
 }

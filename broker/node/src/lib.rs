@@ -22,26 +22,33 @@ mod authorized;
 mod cluster;
 mod command;
 mod config;
+mod copy_job;
 mod dispatch;
 mod effect;
 mod event;
 mod fetch_session;
 mod gather;
 mod limits;
+mod log_dirs;
 mod metrics;
 mod node;
 mod partition;
+mod placement;
 mod seat;
 mod session;
 mod shard_message;
+mod stopping;
 
 #[cfg(test)]
 mod tests;
 
 pub use command::{LocalCommand, LocalReply};
 pub use config::{ConfigProblem, ConfigProblems, FlushPolicy, NodeConfig};
+pub use copy_job::{CopyFailure, CopyFault, CopyJob};
 pub use effect::{Effect, ResponseSegment, SyncJob};
-pub use event::{CommandToken, CompactionToken, ConnectionId, Event, ShardIndex, SyncToken};
+pub use event::{
+    CommandToken, CompactionToken, ConnectionId, CopyToken, Event, ShardIndex, SyncToken,
+};
 pub use limits::Limits;
 pub use metrics::{ApiCounters, MetricsSnapshot};
 pub use node::{NodeError, ShardNode};

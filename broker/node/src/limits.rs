@@ -3,6 +3,8 @@
 //! Invariant: [`Limits::problems`] is empty for the limits of a running node; relations between
 //! them are checked there and nowhere else.
 
+use std::time::Duration;
+
 /// Limits of a shard. All of them bite: none is only documentation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
@@ -36,6 +38,8 @@ pub struct Limits {
     /// Partitions that one answer of DescribeTopicPartitions may hold; Kafka's
     /// `max.request.partition.size.limit`: 2,000.
     pub described_partitions_max: i32,
+    /// How long a stop waits for requests under way before it closes the logs all the same.
+    pub stop_patience: Duration,
     /// Batches of one partition waiting for the verification of their transaction.
     pub verifications_waiting_max: usize,
 }
@@ -56,6 +60,7 @@ impl Default for Limits {
             partitions_max: 10_000,
             described_resources_max: 10_000,
             described_partitions_max: 2_000,
+            stop_patience: Duration::from_secs(10),
             verifications_waiting_max: 1_000,
         }
     }

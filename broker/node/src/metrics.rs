@@ -38,12 +38,22 @@ pub struct MetricsSnapshot {
     pub connections: u64,
     /// Gauge: partitions of this shard.
     pub partitions: u64,
+    /// Gauge: partitions of this shard that cannot be used until the broker starts again.
+    pub partitions_offline: u64,
+    /// Gauge: log directories that have failed; every shard counts all of them.
+    pub log_dirs_offline: u64,
     /// Gauge: fetch requests waiting for data.
     pub fetches_waiting: u64,
     /// Gauge: open incremental fetch sessions.
     pub fetch_sessions: u64,
     /// Gauge: bytes in the logs of this shard.
     pub log_bytes: u64,
+    /// Gauge: bytes that opening these logs had to read and verify: little after any end, nothing
+    /// after a clean one.
+    pub recovery_scanned_bytes: u64,
+    /// Gauge: of the log that took most, how many segments that were. Those that end before the
+    /// recovery point are trusted.
+    pub recovery_segments_max: u64,
     /// Gauge: producers with an open transaction on a partition of this shard.
     pub open_transactions: u64,
     /// Gauge: partitions with a transaction that its coordinator should have ended long ago:

@@ -9,7 +9,7 @@
 //! Absent on purpose: what the parts do. See `dispatch`, `partition` and `seat`.
 
 use crate::api::Pending;
-use crate::ask::{Asker, Ticket};
+use crate::ask::{Asker, PartitionKey, Ticket};
 use crate::cluster::ClusterView;
 use crate::command::{LocalCommand, LocalReply};
 use crate::config::NodeConfig;
@@ -17,12 +17,14 @@ use crate::dispatch::{Origin, RequestState};
 use crate::effect::Effect;
 use crate::event::{CommandToken, ConnectionId, Event, ShardIndex};
 use crate::fetch_session::FetchSessions;
+use crate::log_dirs::LogDirs;
 use crate::metrics::{Metrics, MetricsSnapshot};
 use crate::partition::Partitions;
 use crate::seat::Seat;
 use crate::session::Sessions;
 use crate::shard_message::ShardMessage;
-use mainstem_platform::{Disk, Instant, Now, SeededRandom};
+use crate::stopping::Stopping;
+use mainstem_platform::{Disk, InOrder, Instant, Now, SeededRandom, Workers};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -62,6 +64,10 @@ pub(crate) enum Timer {
     Cleaning,
     /// Files have waited long enough for their removal.
     Removal(u64),
+    /// Records have been unsynced for long enough.
+    Flush(PartitionKey),
+    /// A stop has waited long enough.
+    Stop,
 }
 
 /// One shard of a broker. See the crate's documentation for how a shell drives it.
@@ -73,6 +79,9 @@ pub struct ShardNode {
     pub(crate) shard: ShardIndex,
     pub(crate) shard_count: u16,
     pub(crate) disk: Arc<dyn Disk>,
+    /// Who opens many logs at once.
+    pub(crate) workers: Arc<dyn Workers>,
+    pub(crate) dirs: LogDirs,
     pub(crate) random: SeededRandom,
     /// `None` until shard zero has sent its first view.
     pub(crate) cluster: Option<ClusterView>,
@@ -93,18 +102,32 @@ pub struct ShardNode {
     pub(crate) seat: Option<Box<Seat>>,
     pub(crate) effects: VecDeque<Effect>,
     pub(crate) metrics: Metrics,
+    /// Since the broker was asked to stop.
+    pub(crate) stopping: Option<Stopping>,
     /// Halted or stopped.
     pub(crate) over: bool,
 }
 
 impl ShardNode {
-    /// Opens shard `shard` of `shard_count` upon `config.log_dir` of `disk`. Blocks while it reads
-    /// logs. `seed` is the shard's only source of randomness.
+    /// Opens shard `shard` of `shard_count` upon the log directories of `disk`, one log after the
+    /// other. Blocks while it reads them. `seed` is the shard's only source of randomness.
     pub fn open(
         config: Arc<NodeConfig>,
         shard: ShardIndex,
         shard_count: u16,
         disk: Arc<dyn Disk>,
+        seed: u64,
+        now: Now,
+    ) -> Result<ShardNode, NodeError> {
+        ShardNode::open_with(config, shard, shard_count, (disk, Arc::new(InOrder)), seed, now)
+    }
+
+    /// Like [`open`](Self::open), with somebody who may open logs side by side.
+    pub fn open_with(
+        config: Arc<NodeConfig>,
+        shard: ShardIndex,
+        shard_count: u16,
+        (disk, workers): (Arc<dyn Disk>, Arc<dyn Workers>),
         seed: u64,
         now: Now,
     ) -> Result<ShardNode, NodeError> {
@@ -120,6 +143,8 @@ impl ShardNode {
         );
         let mut node = ShardNode {
             partitions: Partitions::new(shard, &config),
+            dirs: LogDirs::new(&config),
+            workers,
             config_at_start: Arc::clone(&config),
             config,
             shard,
@@ -138,6 +163,7 @@ impl ShardNode {
             seat: None,
             effects: VecDeque::new(),
             metrics: Metrics::default(),
+            stopping: None,
             over: false,
         };
         let housekeeping = now.instant.plus(node.config.housekeeping_interval);
@@ -169,7 +195,8 @@ impl ShardNode {
                 self.handle_compacted(now, token, task, result);
             }
             Event::Command { token, command } => self.handle_command(now, token, command),
-            Event::Shutdown => self.shutdown(now),
+            Event::Copied { token, result } => self.handle_copied(now, token, result),
+            Event::Shutdown => self.begin_stop(now),
         }
         self.settle(now);
     }
@@ -216,6 +243,8 @@ impl ShardNode {
                 Timer::Housekeeping => self.housekeep(now),
                 Timer::Cleaning => self.clean(now),
                 Timer::Removal(number) => self.handle_removal(number),
+                Timer::Flush(key) => self.handle_flush_timer(&key),
+                Timer::Stop => return self.end_stop(now),
             }
         }
         self.handle_seat_deadline(now);
@@ -231,6 +260,11 @@ impl ShardNode {
                 settled = true;
             } else if let Some(message) = self.local.pop_front() {
                 self.handle_message(now, self.shard, message);
+                settled = true;
+            } else if self.stopping.is_some() {
+                if !self.go_on_stopping(now) {
+                    break;
+                }
                 settled = true;
             } else if self.cluster.is_none() {
                 break;
@@ -261,6 +295,10 @@ impl ShardNode {
             ShardMessage::TransactionVerified { ticket, error } => {
                 self.handle_verified(now, ticket, error);
             }
+            ShardMessage::DirFailed { dir } => self.handle_dir_failed(dir),
+            ShardMessage::WentOffline(keys) => self.handle_went_offline(keys),
+            ShardMessage::Moved { key, dir } => self.handle_moved(key, dir),
+            ShardMessage::Drained => self.handle_drained(now, from),
         }
     }
 
@@ -296,21 +334,16 @@ impl ShardNode {
         snapshot.fetch_sessions = self.fetch_sessions.len() as u64;
         snapshot.requests_under_way = self.requests.len() as u64;
         self.partitions.fill_gauges(&mut snapshot, late_before_ms(&self.config, now));
+        snapshot.log_dirs_offline = (self.dirs.len() - self.dirs.online().count()) as u64;
         snapshot
     }
 
-    /// The log directory is not to be trusted any more.
+    /// The metadata is not to be trusted any more, and without it there is no broker.
     pub(crate) fn halt(&mut self, reason: String) {
-        tracing::error!(reason, "the log directory goes offline");
+        tracing::error!(reason, "the broker halts");
         self.over = true;
         // Nothing that was going to be promised may leave now.
         self.effects.retain(|effect| !matches!(effect, Effect::Respond { .. }));
         self.effects.push_back(Effect::Halt { reason });
-    }
-
-    fn shutdown(&mut self, now: Now) {
-        self.close_partitions(now);
-        self.over = true;
-        self.effects.push_back(Effect::Stopped);
     }
 }

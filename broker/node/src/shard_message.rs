@@ -11,9 +11,10 @@
 //!
 //! Absent on purpose: anything the shell could want to look into. It carries messages only.
 
-use crate::ask::{Ask, Ticket, Told};
+use crate::ask::{Ask, PartitionKey, Ticket, Told};
 use crate::cluster::ClusterView;
 use crate::effect::ResponseSegment;
+use crate::log_dirs::LogDirIndex;
 use bytes::Bytes;
 use mainstem_coordinator::transaction::PartitionsInTransaction;
 use mainstem_protocol::{ErrorCode, Offset};
@@ -42,6 +43,14 @@ pub enum ShardMessage {
     VerifyTransaction(VerifyTransaction),
     /// Its answer.
     TransactionVerified { ticket: Ticket, error: ErrorCode },
+    /// To all: a log directory has failed.
+    DirFailed { dir: LogDirIndex },
+    /// To all: these partitions of mine cannot be used any more.
+    WentOffline(Vec<PartitionKey>),
+    /// To shard zero: a partition of mine is in another log directory now.
+    Moved { key: PartitionKey, dir: LogDirIndex },
+    /// To all: the broker stops, and my clients have their answers.
+    Drained,
 }
 
 /// See [`ShardMessage::VerifyTransaction`].

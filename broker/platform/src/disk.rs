@@ -66,6 +66,17 @@ pub trait Disk: Send + Sync + Debug {
     fn exists(&self, path: &Path) -> io::Result<bool>;
     /// Makes the names in `dir` durable (not the bytes of the files).
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
+    /// How large the volume is that holds `dir`, and what is left of it.
+    fn space(&self, dir: &Path) -> io::Result<Space>;
+}
+
+/// The size of a volume.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Space {
+    /// Bytes in all.
+    pub total_bytes: u64,
+    /// Bytes that this process may still write.
+    pub usable_bytes: u64,
 }
 
 /// One open file. Shared by its owner and by those who still send from it.

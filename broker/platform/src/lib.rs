@@ -9,14 +9,17 @@
 //!   fails a sync on request, all from one seed.
 //!
 //! Both disks pass the same conformance suite (`tests/conformance.rs`). Absent on purpose: sockets,
-//! threads and timers belong to the shells and are never seen by a machine.
+//! threads and timers belong to the shells and are never seen by a machine; a machine that has much
+//! independent work hands it to [`Workers`] and does not know who does it.
 
 mod disk;
 pub mod os;
 mod random;
 pub mod simulated;
 mod time;
+mod workers;
 
-pub use disk::{Disk, Entry, File, Mapping, OpenMode, replace_file};
+pub use disk::{Disk, Entry, File, Mapping, OpenMode, Space, replace_file};
 pub use random::{Random, SeededRandom};
 pub use time::{Clock, Instant, Now};
+pub use workers::{InOrder, Job, Workers};

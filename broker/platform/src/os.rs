@@ -5,7 +5,7 @@
 
 #![expect(unsafe_code, reason = "mapping a file is unsafe by nature; see the comment at the call")]
 
-use crate::disk::{Disk, Entry, File, Mapping, OpenMode};
+use crate::disk::{Disk, Entry, File, Mapping, OpenMode, Space};
 use crate::time::{Clock, Instant, Now};
 use std::fs;
 use std::hash::{BuildHasher, Hasher};
@@ -96,6 +96,14 @@ impl Disk for OsDisk {
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         fs::File::open(dir)?.sync_all()
+    }
+
+    fn space(&self, dir: &Path) -> io::Result<Space> {
+        let volume = rustix::fs::statvfs(dir)?;
+        Ok(Space {
+            total_bytes: volume.f_blocks.saturating_mul(volume.f_frsize),
+            usable_bytes: volume.f_bavail.saturating_mul(volume.f_frsize),
+        })
     }
 }
 

@@ -1,17 +1,19 @@
-//! Threads for what blocks: syncs, compactions, and deletions.
+//! Threads for what blocks: syncs, compactions, copies between log directories, and deletions.
 //!
-//! A shard has at most one sync under way, so as many threads as shards mean that no sync waits
-//! for another shard's. Compactions share one thread, so that they never take more than a core from
-//! those who wait for answers; deletions have a thread of their own, because removing a large file
-//! may take long and nobody waits for it. All queues are bounded by what the machines ask for: one
-//! sync and one step of a compaction for each shard, one removal for each segment that is let go.
+//! A shard has at most one sync of each log directory under way, so with as many threads as shards
+//! times directories no sync waits for another one's disk. Compactions share one thread, so that they
+//! never take more than a core from those who wait for answers; so do copies. Deletions have a thread
+//! of their own, because removing a large file may take long and nobody waits for it. All queues are
+//! bounded by what the machines ask for: one sync for each shard and directory, one step of a
+//! compaction for each shard, one copy for each partition that moves, one removal for each segment
+//! that is let go.
 
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
-use mainstem_node::{CompactionToken, Event, SyncJob, SyncToken};
+use mainstem_node::{CompactionToken, CopyJob, CopyToken, Event, SyncJob, SyncToken};
 use mainstem_platform::Disk;
 use mainstem_storage::CompactionTask;
 use parking_lot::Mutex;
@@ -21,10 +23,13 @@ use crate::shard::{Mail, Mailbox};
 
 /// Stack of a thread that calls the kernel, and decompresses batches at the most.
 const STACK_BYTES: usize = 512 * 1024;
+/// More threads, but one for each shard, would only wait for the same few disks.
+const SYNC_THREADS_MAX: usize = 64;
 
 enum Job {
     Sync { token: SyncToken, job: SyncJob, reply: Mailbox },
     Compact { token: CompactionToken, task: Box<CompactionTask>, reply: Mailbox },
+    Copy { token: CopyToken, job: CopyJob, reply: Mailbox },
     Remove { paths: Vec<PathBuf> },
 }
 
@@ -34,6 +39,7 @@ pub(crate) struct DiskPool {
     syncs: Sender<Job>,
     compactions: Sender<Job>,
     removals: Sender<Job>,
+    copies: Sender<Job>,
 }
 
 /// The threads, to be joined at the end.
@@ -42,21 +48,25 @@ pub(crate) struct DiskThreads(Vec<JoinHandle<()>>);
 impl DiskPool {
     pub(crate) fn start(
         disk: &Arc<dyn Disk>,
-        sync_threads: u16,
+        shards: u16,
+        log_dirs: usize,
     ) -> Result<(Self, DiskThreads), ServerError> {
         let (syncs, sync_jobs) = channel();
         let (compactions, compaction_jobs) = channel();
         let (removals, removal_jobs) = channel();
+        let (copies, copy_jobs) = channel();
         let sync_jobs = Arc::new(Mutex::new(sync_jobs));
         let mut threads = Vec::new();
-        for index in 0..sync_threads {
+        let shards = usize::from(shards);
+        for index in 0..(shards * log_dirs).min(SYNC_THREADS_MAX).max(shards) {
             threads.push(spawn(format!("sync-{index}"), disk.clone(), sync_jobs.clone())?);
         }
-        let compaction_jobs = Arc::new(Mutex::new(compaction_jobs));
-        threads.push(spawn("compaction".into(), disk.clone(), compaction_jobs)?);
-        let removal_jobs = Arc::new(Mutex::new(removal_jobs));
-        threads.push(spawn("removal".into(), disk.clone(), removal_jobs)?);
-        Ok((Self { syncs, compactions, removals }, DiskThreads(threads)))
+        let others =
+            [("compaction", compaction_jobs), ("removal", removal_jobs), ("copy", copy_jobs)];
+        for (name, jobs) in others {
+            threads.push(spawn(name.into(), disk.clone(), Arc::new(Mutex::new(jobs)))?);
+        }
+        Ok((Self { syncs, compactions, removals, copies }, DiskThreads(threads)))
     }
 
     /// Runs the job; the result comes to the mailbox as an event.
@@ -73,6 +83,11 @@ impl DiskPool {
         reply: Mailbox,
     ) {
         let _ = self.compactions.send(Job::Compact { token, task, reply });
+    }
+
+    /// Runs the job; the result comes to the mailbox as an event.
+    pub(crate) fn copy(&self, token: CopyToken, job: CopyJob, reply: Mailbox) {
+        let _ = self.copies.send(Job::Copy { token, job, reply });
     }
 
     pub(crate) fn remove(&self, paths: Vec<PathBuf>) {
@@ -119,6 +134,10 @@ fn run(disk: &dyn Disk, job: Job) {
         Job::Compact { token, mut task, reply } => {
             let result = task.step(disk);
             reply.send(Mail::Event(Event::Compacted { token, task, result }));
+        }
+        Job::Copy { token, job, reply } => {
+            let result = job.run(disk);
+            reply.send(Mail::Event(Event::Copied { token, result }));
         }
         Job::Remove { paths } => {
             for path in paths {

@@ -14,7 +14,8 @@ use crate::{Server, ServerError};
 /// removed at the end; it syncs to no disk, since nothing of it outlives the process anyway.
 #[derive(Debug, Clone)]
 pub struct EmbeddedOptions {
-    /// Where data is kept; a temporary directory when absent. A directory that is given stays.
+    /// Where data is kept; a temporary directory when absent. A directory that is given stays, and
+    /// so do those that `log.dirs` among the properties names in its place.
     pub data_dir: Option<PathBuf>,
     /// When `acks=all` is answered.
     pub flush: FlushPolicy,
@@ -70,7 +71,9 @@ impl Embedded {
                 (temporary.path().to_owned(), Some(temporary))
             }
         };
-        let server = Server::start(configuration(options, &data_dir)?)?;
+        let config = configuration(options, data_dir)?;
+        let data_dir = config.node.log_dir.clone();
+        let server = Server::start(config)?;
         Ok(Self { server, data_dir, _temporary: temporary })
     }
 
@@ -99,7 +102,7 @@ impl Embedded {
         format!("http://{}", address.expect("the broker was started with metrics"))
     }
 
-    /// Where the data lies.
+    /// Where the data lies; with several log directories, the first one.
     pub fn data_dir(&self) -> &Path {
         &self.data_dir
     }
@@ -123,7 +126,7 @@ fn temporary_directory() -> Result<TempDir, ServerError> {
     })
 }
 
-fn configuration(options: EmbeddedOptions, data_dir: &Path) -> Result<ServerConfig, ServerError> {
+fn configuration(options: EmbeddedOptions, data_dir: PathBuf) -> Result<ServerConfig, ServerError> {
     let local = |port| SocketAddr::from(([127, 0, 0, 1], port));
     let mut properties = options.properties;
     let auto_create = options.auto_create_topics.to_string();
@@ -139,8 +142,11 @@ fn configuration(options: EmbeddedOptions, data_dir: &Path) -> Result<ServerConf
     ] {
         properties.entry(key.into()).or_insert_with(|| value.into());
     }
+    let names_dirs = properties.contains_key("log.dirs");
     let mut config = ServerConfig::from_properties(properties)?;
-    config.node.log_dir = data_dir.to_owned();
+    if !names_dirs {
+        config.node.log_dir = data_dir;
+    }
     config.node.advertised_host = "127.0.0.1".into();
     config.kafka_listen = local(options.kafka_port);
     config.registry_listen = options.registry.then(|| local(0));

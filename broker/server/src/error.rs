@@ -14,6 +14,9 @@ pub enum ServerError {
     /// Stop the other process, or use another directory.
     #[error("the data directory {0} is in use by another process")]
     DirectoryInUse(PathBuf),
+    /// Name each directory once.
+    #[error("log.dirs names one directory twice: {first} is {second}")]
+    DirectoryTwice { first: PathBuf, second: PathBuf },
     /// Look after the file system.
     #[error("{action} {path}: {source}")]
     Directory { action: &'static str, path: PathBuf, source: std::io::Error },

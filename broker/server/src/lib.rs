@@ -16,10 +16,10 @@
 //! ```
 //!
 //! Threads of a server: one per shard (sockets and machine, no locks on the data path), one per
-//! shard for syncs, one for deletions, one for HTTP.
+//! shard and log directory for syncs, one for deletions, one for copies, one for HTTP.
 //!
 //! Reading order: [`config`], `server`, `shard` (the loop), `connection` (one client),
-//! `disk_pool`, `http`, `embedded`.
+//! `disk_pool`, `recovery`, `http`, `embedded`.
 //!
 //! Invariants:
 //! * A client that is slow, silent or hostile costs its own connection only.
@@ -37,6 +37,7 @@ mod embedded;
 mod error;
 mod http;
 mod lock;
+mod recovery;
 mod server;
 mod shard;
 mod status;

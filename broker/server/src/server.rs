@@ -16,7 +16,7 @@ use crate::connection::ConnectionLimits;
 use crate::disk_pool::{DiskPool, DiskThreads};
 use crate::error::ServerError;
 use crate::http::HttpThread;
-use crate::lock::DirectoryLock;
+use crate::lock::{DirectoryLock, acquire_all};
 use crate::shard::{self, Mail, Mailbox, ShardSeed};
 use crate::status::{Places, Status};
 
@@ -39,7 +39,7 @@ struct Threads {
     shards: Vec<JoinHandle<()>>,
     disk: DiskThreads,
     http: Option<HttpThread>,
-    _lock: DirectoryLock,
+    _locks: Vec<DirectoryLock>,
 }
 
 /// Asks a server to stop, from a signal handler or another thread.
@@ -72,6 +72,11 @@ impl StopHandle {
 impl Server {
     /// Starts a server. It answers when this returns.
     pub fn start(config: ServerConfig) -> Result<Self, ServerError> {
+        Self::start_on(config, Arc::new(OsDisk))
+    }
+
+    /// Like [`start`](Self::start), upon a disk that the caller brings along.
+    pub fn start_on(config: ServerConfig, disk: Arc<dyn Disk>) -> Result<Self, ServerError> {
         let ServerConfig { mut node, kafka_listen, registry_listen, metrics_listen, .. } = config;
         for warning in config.warnings {
             tracing::warn!("{warning}");
@@ -80,7 +85,8 @@ impl Server {
         if !problems.0.is_empty() {
             return Err(problems.into());
         }
-        let lock = DirectoryLock::acquire(&node.log_dir)?;
+        name_absolutely(&mut node)?;
+        let locks = acquire_all(node.log_dirs())?;
         let listener = listen("listeners", kafka_listen)?;
         let kafka_address = listener.local_addr().unwrap_or(kafka_listen);
         if node.advertised_port == 0 {
@@ -98,8 +104,7 @@ impl Server {
         let status = Arc::new(Status::default());
         let mailboxes: Vec<Mailbox> = (0..config.shards).map(|_| Mailbox::default()).collect();
         let stopper = StopHandle { status: status.clone(), mailboxes: mailboxes.clone() };
-        let disk: Arc<dyn Disk> = Arc::new(OsDisk);
-        let (pool, disk_threads) = DiskPool::start(&disk, config.shards)?;
+        let (pool, disk_threads) = DiskPool::start(&disk, config.shards, node.log_dirs().count())?;
         let limits = ConnectionLimits {
             frame_bytes_max: node.limits.frame_bytes_max,
             idle_timeout: config.idle_timeout,
@@ -122,7 +127,7 @@ impl Server {
             }
         };
         tracing::info!(kafka = %kafka_address, "the server is ready");
-        let threads = Threads { shards, disk: disk_threads, http, _lock: lock };
+        let threads = Threads { shards, disk: disk_threads, http, _locks: locks };
         let threads = Mutex::new(Some(threads));
         Ok(Self { status, mailboxes, threads, kafka_address, registry_address, metrics_address })
     }
@@ -147,10 +152,14 @@ impl Server {
         StopHandle { status: self.status.clone(), mailboxes: self.mailboxes.clone() }
     }
 
-    /// Waits until the server was stopped, by whomever, and everything is closed. An error means
-    /// that it gave up.
+    /// Waits until the server was stopped, by whomever, and everything is closed; that comes within
+    /// a limit. An error means that it gave up.
     pub fn wait(&self) -> Result<(), ServerError> {
         let failure = self.status.wait();
+        if self.status.is_stopping() && !self.status.wait_until_ended(STOP_PATIENCE) {
+            tracing::error!("the logs could not be closed in time");
+            self.stop_handle().abandon();
+        }
         self.end();
         match failure.or_else(|| self.status.failure()) {
             Some(reason) => Err(ServerError::Halted(reason)),
@@ -164,10 +173,6 @@ impl Server {
             http.stop();
         }
         self.stop_handle().request_stop();
-        if !self.status.wait_until_ended(STOP_PATIENCE) {
-            tracing::error!("the logs could not be closed in time");
-            self.stop_handle().abandon();
-        }
         self.wait()
     }
 
@@ -255,6 +260,17 @@ fn join(threads: Vec<JoinHandle<()>>) {
         // A panic has been reported by the thread itself.
         let _ = thread.join();
     }
+}
+
+/// Clients are shown log directories by their paths and name them in requests.
+fn name_absolutely(node: &mut NodeConfig) -> Result<(), ServerError> {
+    for path in std::iter::once(&mut node.log_dir).chain(&mut node.further_log_dirs) {
+        *path = std::path::absolute(&*path).map_err(|source| {
+            let path = path.clone();
+            ServerError::Directory { action: "find the log directory", path, source }
+        })?;
+    }
+    Ok(())
 }
 
 fn listen(key: &'static str, address: SocketAddr) -> Result<TcpListener, ServerError> {

@@ -69,17 +69,19 @@ impl Status {
 
     /// True for the first caller only.
     pub(crate) fn begin_stopping(&self) -> bool {
-        !std::mem::replace(&mut self.progress.lock().is_stopping, true)
+        let was_stopping = std::mem::replace(&mut self.progress.lock().is_stopping, true);
+        self.changed.notify_all();
+        !was_stopping
     }
 
     pub(crate) fn is_stopping(&self) -> bool {
         self.progress.lock().is_stopping
     }
 
-    /// Waits until no shard runs, or one has failed.
+    /// Waits until no shard runs, one has failed, or the server is to stop.
     pub(crate) fn wait(&self) -> Option<String> {
         let mut progress = self.progress.lock();
-        while progress.shards_running > 0 && progress.failure.is_none() {
+        while progress.shards_running > 0 && progress.failure.is_none() && !progress.is_stopping {
             self.changed.wait(&mut progress);
         }
         progress.failure.clone()

@@ -3,7 +3,7 @@
 use crate::oracle::{Contents, Ending, GroupBook, Rows, SharedBook, Testimony, judge};
 use crate::port::Broken;
 use crate::workload::{
-    HEARTBEAT, Kind, Member, MemberPlan, OUTPUT, OffsetAuditor, Producer, Protocol, Reader,
+    HEARTBEAT, Kind, Member, MemberPlan, Mover, OUTPUT, OffsetAuditor, Producer, Protocol, Reader,
     SESSION, Setup, TOPIC, Transactor,
 };
 use crate::world::{Fall, Occurrence, Weather, World};
@@ -19,6 +19,8 @@ use std::time::Duration;
 const STEPS_MAX: u64 = 120_000;
 /// How long things go wrong, in virtual time.
 const FAULTS_UNTIL: Instant = Instant::from_millis(3_000);
+/// The log directories: the second one only in some of the worlds.
+pub(crate) const DIRS: [&str; 2] = ["/data", "/more"];
 
 /// A run that kept all rules.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -152,7 +154,7 @@ struct Stage {
 
 fn config() -> NodeConfig {
     let mut config = NodeConfig {
-        log_dir: PathBuf::from("/data"),
+        log_dir: PathBuf::from(DIRS[0]),
         auto_create_topics: false,
         offsets_topic_partitions: 2,
         transaction_topic_partitions: 2,
@@ -182,7 +184,11 @@ impl Stage {
         let mut dice = SeededRandom::new(seed ^ 0x5eed);
         let shards = 1 + dice.below(3) as u16;
         let partitions = 1 + dice.below(4) as i32;
-        let mut world = World::new(seed, config(), shards, in_words);
+        let mut config = config();
+        if dice.one_in(3) {
+            config.further_log_dirs.push(PathBuf::from(DIRS[1]));
+        }
+        let mut world = World::new(seed, config, shards, in_words);
         world.partitions = partitions;
         world.weather = Weather::draw(&mut dice);
         world.add(Box::new(Setup::new(partitions)));
@@ -205,6 +211,9 @@ impl Stage {
             let transactor = Transactor::new(name, protocol, partitions, count);
             let transactor = if share_id { transactor.with_id("shared") } else { transactor };
             self.world.add(Box::new(transactor));
+        }
+        if self.world.has_two_dirs() {
+            self.world.add(Box::new(Mover::new(DIRS, partitions)));
         }
         self.world.add(Box::new(Reader::new(TOPIC, partitions, false)));
         self.world.add(Box::new(Reader::new(TOPIC, partitions, true)));
@@ -236,9 +245,11 @@ impl Stage {
     }
 
     fn play(&mut self) -> Result<Summary, Broken> {
-        // The directory that holds everything was made when the broker was installed.
+        // The directories were made when the broker was installed.
         let failed = |error: std::io::Error| Broken::new("start", error.to_string());
-        self.world.disk.create_dir_all(Path::new("/data")).map_err(failed)?;
+        for dir in DIRS {
+            self.world.disk.create_dir_all(Path::new(dir)).map_err(failed)?;
+        }
         self.world.disk.sync_dir(Path::new("/")).map_err(failed)?;
         self.world.plan(Duration::ZERO, Occurrence::Start);
         self.until_all_done()?;
@@ -249,6 +260,10 @@ impl Stage {
             self.steps += 1;
         }
         self.world.end_faults();
+        if self.world.has_two_dirs() {
+            // A directory that has failed comes back with the next start.
+            self.world.fall(Fall::Kill);
+        }
         self.until_all_done()?;
         self.world.remark("nobody writes any more");
         self.world.actors.iter_mut().for_each(|(actor, _)| actor.wind_down());

@@ -26,7 +26,7 @@ fn batch(sequence: i32, value: &str) -> BytesMut {
 fn open(dir: &Path, shutdown: Shutdown) -> Log {
     let disk: Arc<dyn Disk> = Arc::new(OsDisk);
     let config = LogConfig { segment_bytes: 20_000, ..LogConfig::default() };
-    Log::open(disk, dir.to_owned(), config, shutdown, OsClock.now()).unwrap().0
+    Log::open(disk, dir.to_owned(), config, shutdown, OsClock.now()).unwrap()
 }
 
 /// All values, and whether their offsets are those of their places.
@@ -125,7 +125,7 @@ fn a_log_is_compacted_while_it_is_read_and_written() {
     let disk: Arc<dyn Disk> = Arc::new(OsDisk);
     let open = |shutdown| {
         let disk = Arc::clone(&disk);
-        Log::open(disk, dir.clone(), compacting(), shutdown, OsClock.now()).unwrap().0
+        Log::open(disk, dir.clone(), compacting(), shutdown, OsClock.now()).unwrap()
     };
     let mut log = open(Shutdown::Unclean);
     let put = |log: &mut Log, number: usize| {

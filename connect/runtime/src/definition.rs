@@ -76,9 +76,40 @@ fn from_plugin(key: &wit_plugin::Key) -> KeyDefinition {
     }
 }
 
+/// Name, kind, default (none: it must be given) and words of a key that all plugins have.
+type Row<'a> = (&'static str, Kind, Option<&'a str>, &'static str);
+
 fn common_keys(plugin: &Plugin) -> Vec<KeyDefinition> {
-    use Kind::{Boolean, DurationMs, Int32, List, Text};
-    let mut table: Vec<(&str, Kind, Option<&str>, &str)> = vec![
+    let of_direction = match plugin.direction {
+        Direction::Source => SOURCE_KEYS,
+        Direction::Sink => SINK_KEYS,
+    };
+    let rows = rows_of_both(plugin);
+    (1..).zip(rows.iter().chain(of_direction)).map(common_key).collect()
+}
+
+fn common_key((order, (name, kind, default, doc)): (u32, &Row<'_>)) -> KeyDefinition {
+    let allowed: &[&str] = match *name {
+        "errors.tolerance" => &["none", "all"],
+        EXACTLY_ONCE_SUPPORT => &["requested", "required"],
+        _ => &[],
+    };
+    KeyDefinition {
+        name: (*name).to_string(),
+        kind: *kind,
+        default: default.map(str::to_string),
+        required: default.is_none(),
+        importance: if default.is_none() { "HIGH" } else { "MEDIUM" }.to_string(),
+        doc: (*doc).to_string(),
+        group: "Common".to_string(),
+        order,
+        allowed: allowed.iter().map(|value| (*value).to_string()).collect(),
+    }
+}
+
+fn rows_of_both(plugin: &Plugin) -> [Row<'_>; 10] {
+    use Kind::{Boolean, Int32, Text};
+    [
         ("name", Text, None, "Name of the connector, unique in its cluster."),
         ("connector.class", Text, None, "Name of the plugin."),
         ("tasks.max", Int32, Some("1"), "Most tasks to split the work into."),
@@ -118,64 +149,45 @@ fn common_keys(plugin: &Plugin) -> Vec<KeyDefinition> {
             Some("true"),
             "Write a line to the log for every skipped record.",
         ),
-    ];
-    table.push((
-        EXACTLY_ONCE_SUPPORT,
-        Text,
-        Some("requested"),
-        "required: refuse a configuration with which the plugin cannot deliver exactly once.",
-    ));
-    match plugin.direction {
-        Direction::Source => table.extend([
-            (
-                "transaction.boundary.interval.ms",
-                DurationMs,
-                Some("200"),
-                "Records and positions are committed together, at the latest after this time.",
-            ),
-            (
-                "topic.creation.default.partitions",
-                Int32,
-                Some("-1"),
-                "Partitions of a topic that is not there yet; -1 is the broker's default.",
-            ),
-            (
-                "topic.creation.default.replication.factor",
-                Int32,
-                Some("-1"),
-                "Its replicas; -1 is the broker's default.",
-            ),
-        ]),
-        Direction::Sink => table.extend([
-            ("topics", List, None, "Topics to read, separated by commas."),
-            (
-                "flush.interval.ms",
-                DurationMs,
-                Some("500"),
-                "The target is flushed and positions are committed at least this often.",
-            ),
-        ]),
-    }
-    let definition =
-        |(order, (name, kind, default, doc)): (u32, (&str, Kind, Option<&str>, &str))| {
-            KeyDefinition {
-                name: name.to_string(),
-                kind,
-                default: default.map(str::to_string),
-                required: default.is_none(),
-                importance: if default.is_none() { "HIGH" } else { "MEDIUM" }.to_string(),
-                doc: doc.to_string(),
-                group: "Common".to_string(),
-                order,
-                allowed: match name {
-                    "errors.tolerance" => vec!["none".to_string(), "all".to_string()],
-                    EXACTLY_ONCE_SUPPORT => vec!["requested".to_string(), "required".to_string()],
-                    _ => Vec::new(),
-                },
-            }
-        };
-    (1..).zip(table).map(definition).collect()
+        (
+            EXACTLY_ONCE_SUPPORT,
+            Text,
+            Some("requested"),
+            "required: refuse a configuration with which the plugin cannot deliver exactly once.",
+        ),
+    ]
 }
+
+const SOURCE_KEYS: &[Row<'static>] = &[
+    (
+        "transaction.boundary.interval.ms",
+        Kind::DurationMs,
+        Some("200"),
+        "Records and positions are committed together, at the latest after this time.",
+    ),
+    (
+        "topic.creation.default.partitions",
+        Kind::Int32,
+        Some("-1"),
+        "Partitions of a topic that is not there yet; -1 is the broker's default.",
+    ),
+    (
+        "topic.creation.default.replication.factor",
+        Kind::Int32,
+        Some("-1"),
+        "Its replicas; -1 is the broker's default.",
+    ),
+];
+
+const SINK_KEYS: &[Row<'static>] = &[
+    ("topics", Kind::List, None, "Topics to read, separated by commas."),
+    (
+        "flush.interval.ms",
+        Kind::DurationMs,
+        Some("500"),
+        "The target is flushed and positions are committed at least this often.",
+    ),
+];
 
 /// Checks a configuration against the keys; the plugin's own opinion comes on top with
 /// [`add_issues`].

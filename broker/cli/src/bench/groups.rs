@@ -2,10 +2,11 @@
 //!
 //! Three times: all members join at once, one more joins, one leaves. They count from the first call
 //! until every member owns partitions and every partition has an owner. The first contains the
-//! broker's `group.initial.rebalance.delay.ms` (3 s by default, as in Kafka), the others the members'
-//! heartbeat interval, by which they learn of the rebalance.
+//! broker's `group.initial.rebalance.delay.ms` twice (3 s by default, as in Kafka): the delay begins with
+//! the first member, and because others came during it, is waited for once more. The report says what
+//! it is. The others contain the members' heartbeat interval, by which they learn of the rebalance.
 
-use mainstem_client::{Consumer, ConsumerConfig, Rebalance};
+use mainstem_client::{Admin, AdminConfig, ConfigResource, Consumer, ConsumerConfig, Rebalance};
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 use tokio::sync::{mpsc, oneshot};
@@ -17,6 +18,7 @@ use super::runtime;
 use super::target::Target;
 use crate::failure::Failure;
 
+const INITIAL_DELAY: &str = "group.initial.rebalance.delay.ms";
 const PATIENCE: Duration = Duration::from_secs(120);
 const POLL: Duration = Duration::from_millis(100);
 const SESSION_TIMEOUT: Duration = Duration::from_secs(30);
@@ -49,24 +51,47 @@ pub(super) fn run(arguments: &GroupsArguments) -> Result<Report, Failure> {
     }
     let ceilings = Ceilings::new(machine);
     let target = Target::create(&broker.cluster.bootstrap, *partitions)?;
-    let [joined, another, left] = runtime()?.block_on(async {
+    let (delay, [joined, another, left]) = runtime()?.block_on(async {
+        let delay = initial_delay(&broker.cluster.bootstrap).await?;
         let mut group = Group::new(&target, arguments);
         let joined = group.grow(members).await?;
         let another = group.grow(1).await?;
         let left = group.shrink().await?;
-        Ok::<_, Failure>([joined, another, left])
+        Ok::<_, Failure>((delay, [joined, another, left]))
     })?;
     let mut report = Report::default();
     report.setting("members", members as u64);
     report.setting("partitions", *partitions);
     report.setting("heartbeat ms", *heartbeat_ms);
     report.setting("protocol", "classic, eager, range");
+    report.setting("initial rebalance delay", waited(delay.as_deref(), members));
     report.setting("flush", target.flush.clone());
     let floor = ceilings.round_trip()?;
     for (name, took) in [("join", joined), ("one more joins", another), ("one leaves", left)] {
         report.figure(name, took.as_secs_f64() * 1e6, Unit::Microseconds, floor);
     }
     Ok(report)
+}
+
+/// How long the broker waits for more members of an empty group, in milliseconds, if it says so.
+async fn initial_delay(bootstrap: &str) -> Result<Option<String>, Failure> {
+    let admin = Admin::connect(AdminConfig::new(bootstrap)).await?;
+    let Some(broker) = admin.describe_cluster().await?.brokers.into_iter().next() else {
+        return Ok(None);
+    };
+    let configs = admin.describe_configs(&ConfigResource::Broker(broker.id)).await?;
+    let delay = configs.into_iter().find(|config| config.name == INITIAL_DELAY);
+    Ok(delay.and_then(|config| config.value))
+}
+
+/// What the delay adds to the time until all have joined.
+fn waited(delay: Option<&str>, members: usize) -> String {
+    match delay {
+        None => "unknown".to_owned(),
+        Some("0") => "none".to_owned(),
+        Some(delay) if members == 1 => format!("{delay} ms of the join"),
+        Some(delay) => format!("2 x {delay} ms of the join: members came during the first"),
+    }
 }
 
 impl Group {

@@ -66,6 +66,7 @@ impl GroupCoordinator {
             }
             GroupState::Stable => {
                 self.has_synced(&group_id, &id);
+                self.arm_session(now, &group_id, &id);
                 let response = sync_response(&self.groups[&group_id], &id);
                 self.reply(to, response);
             }

@@ -57,7 +57,7 @@ impl World {
             random: SeededRandom::new(seed),
             machine: TransactionCoordinator::new(config()),
             // Half of the lives begin with epochs that are nearly used up.
-            log: if seed % 2 == 0 { Vec::new() } else { vec![aged("a", 0), aged("b", 1)] },
+            log: if seed.is_multiple_of(2) { Vec::new() } else { vec![aged("a", 0), aged("b", 1)] },
             now_ms: 0,
             leader_epoch: 0,
             open: VecDeque::new(),

@@ -56,24 +56,7 @@ fn text(bytes: &Bytes) -> String {
 /// An answer as people read it.
 pub(crate) fn answer(response: &GroupResponse) -> String {
     match response {
-        GroupResponse::JoinGroup(r) => {
-            let member = |m: &join_group::JoinGroupResponseMember| {
-                format!("{}={}", m.member_id, text(&m.metadata))
-            };
-            let members: Vec<String> = r.members.iter().map(member).collect();
-            if r.error_code.is_error() {
-                return format!("join {} member={}", r.error_code.name(), r.member_id);
-            }
-            let skip = if r.skip_assignment { " skip-assignment" } else { "" };
-            format!(
-                "join generation={} protocol={} leader={} member={} [{}]{skip}",
-                r.generation_id,
-                r.protocol_name.as_deref().unwrap_or("-"),
-                r.leader,
-                r.member_id,
-                members.join(" ")
-            )
-        }
+        GroupResponse::JoinGroup(r) => joined(r),
         GroupResponse::SyncGroup(r) if r.error_code.is_error() => {
             format!("sync {}", r.error_code.name())
         }
@@ -130,6 +113,24 @@ pub(crate) fn answer(response: &GroupResponse) -> String {
             format!("delete-offsets {}{}", r.error_code.name(), rows.map(row).collect::<String>())
         }
     }
+}
+
+fn joined(r: &JoinGroupResponse) -> String {
+    let member =
+        |m: &join_group::JoinGroupResponseMember| format!("{}={}", m.member_id, text(&m.metadata));
+    let members: Vec<String> = r.members.iter().map(member).collect();
+    if r.error_code.is_error() {
+        return format!("join {} member={}", r.error_code.name(), r.member_id);
+    }
+    let skip = if r.skip_assignment { " skip-assignment" } else { "" };
+    format!(
+        "join generation={} protocol={} leader={} member={} [{}]{skip}",
+        r.generation_id,
+        r.protocol_name.as_deref().unwrap_or("-"),
+        r.leader,
+        r.member_id,
+        members.join(" ")
+    )
 }
 
 fn listed(r: &ListGroupsResponse) -> String {

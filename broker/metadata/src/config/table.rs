@@ -40,10 +40,11 @@ const TABLE: &[Definition] = &[
         "How long a tombstone stays readable in a compacted topic."),
     row("file.delete.delay.ms", LONG, "60000", "log.segment.delete.delay.ms", Honoured,
         "Pause before a deleted segment leaves the disk."),
-    row("flush.messages", Kind::Long { min: 1 }, LONG_MAX, "log.flush.interval.messages",
-        Fixed("use flush.policy"), "Messages after which a sync is forced."),
-    row("flush.ms", LONG, LONG_MAX, "log.flush.interval.ms", Fixed("use flush.policy"),
-        "Time after which a sync is forced."),
+    row("flush.messages", Kind::Long { min: 1 }, LONG_MAX, "log.flush.interval.messages", Honoured,
+        "Unsynced records that make the next answer wait for a sync; matters where records count before they are \
+         synced."),
+    row("flush.ms", LONG, LONG_MAX, "log.flush.interval.ms", Honoured,
+        "How long a record stays unsynced; matters where records count before they are synced."),
     row("flush.policy", Kind::Choice(&["commit", "os"]), "commit", "flush", Honoured,
         "When a record counts as written: 'commit' after it is synced to disk, 'os' after it is in the page cache. \
          This setting is Mainstem's own."),

@@ -16,7 +16,12 @@ fn the_table_is_sorted_and_its_defaults_are_valid() {
     }
     assert!(group_definitions().is_sorted_by_key(|row| row.name));
     for row in group_definitions() {
-        assert_eq!(validate_group(&set(&[(row.name, row.default)])), Ok(()), "{}", row.name);
+        assert_eq!(
+            validate_group(&set(&[(row.name, row.default)]), &set(&[])),
+            Ok(()),
+            "{}",
+            row.name
+        );
     }
     let brokers = broker_definitions();
     let distinct = brokers.windows(2).all(|pair| pair[0].name < pair[1].name);
@@ -36,6 +41,8 @@ fn values_are_checked() {
         ("retention.ms", " 10 ", "ok"),
         ("cleanup.policy", "compact,delete", "ok"),
         ("flush.policy", "os", "ok"),
+        ("flush.messages", "1", "ok"),
+        ("flush.ms", "0", "ok"),
         ("preallocate", "FALSE", "ok"),
         ("min.cleanable.dirty.ratio", "0.01", "ok"),
         (
@@ -76,9 +83,9 @@ fn values_are_checked() {
              written",
         ),
         (
-            "flush.ms",
-            "1000",
-            "Invalid value 1000 for configuration flush.ms: this broker only has 9223372036854775807; use flush.policy",
+            "flush.messages",
+            "0",
+            "Invalid value 0 for configuration flush.messages: Value must be at least 1",
         ),
         ("retention.hours", "1", "Unknown topic config name: retention.hours"),
     ];
@@ -96,12 +103,12 @@ fn values_are_checked() {
 
 #[test]
 fn all_problems_of_a_resource_are_said_at_once() {
-    let wrong = set(&[("retention.ms", "-2"), ("no.such", "1"), ("flush.ms", "1")]);
+    let wrong = set(&[("retention.ms", "-2"), ("no.such", "1"), ("preallocate", "true")]);
     let text = validate(&wrong).expect_err("all are wrong").to_string();
     assert_eq!(
         text,
-        "Invalid value 1 for configuration flush.ms: this broker only has 9223372036854775807; use \
-         flush.policy; Unknown topic config name: no.such; Invalid value -2 for configuration \
+        "Unknown topic config name: no.such; Invalid value true for configuration preallocate: this \
+         broker only has false; segments grow as they are written; Invalid value -2 for configuration \
          retention.ms: Value must be at least -1"
     );
 }
@@ -112,6 +119,7 @@ fn running_brokers_take_what_can_change() {
         ("log.retention.ms", "5", "ok"),
         ("num.partitions", "5", "ok"),
         ("flush", "os", "ok"),
+        ("log.flush.interval.ms", "1000", "ok"),
         ("log.preallocate", "false", "ok"),
         (
             "num.partitions",

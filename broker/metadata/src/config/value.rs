@@ -2,7 +2,7 @@
 
 use super::broker::broker_definition;
 use super::definition::{Effect, Kind, Rule, Update};
-use super::group::group_definition;
+use super::group::{group_definition, out_of_bounds};
 use super::table::definition;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -84,13 +84,19 @@ pub fn validate(configs: &BTreeMap<String, String>) -> Result<(), ConfigErrors> 
     all_of(errors)
 }
 
-/// Checks what a client wants to set for one group.
-pub fn validate_group(configs: &BTreeMap<String, String>) -> Result<(), ConfigErrors> {
+/// Checks what a client wants to set for one group of a broker with these settings, by name; one
+/// that is missing has its default.
+pub fn validate_group(
+    configs: &BTreeMap<String, String>,
+    broker: &BTreeMap<String, String>,
+) -> Result<(), ConfigErrors> {
     let check = |(name, value): (&String, &String)| match group_definition(name) {
         Some(row) => check(row.rule(), value),
         None => Err(ConfigError::Unknown { resource: "group", name: name.clone() }),
     };
-    all_of(configs.iter().filter_map(|pair| check(pair).err()).collect())
+    let errors: Vec<ConfigError> = configs.iter().filter_map(|pair| check(pair).err()).collect();
+    // Only values that are right for themselves can be compared.
+    all_of(if errors.is_empty() { out_of_bounds(configs, broker) } else { errors })
 }
 
 /// Checks what a client wants to set for running brokers.

@@ -336,7 +336,7 @@ fn check_group(
         let message = format!("A group id may have at most {GROUP_ID_BYTES_MAX} bytes.");
         return Err(Refusal::new(ErrorCode::INVALID_GROUP_ID, message));
     }
-    validate_group(after).map_err(|errors| invalid_config(&errors))?;
+    validate_group(after, &settings.group_settings).map_err(|errors| invalid_config(&errors))?;
     if settings.configured_groups_max < groups {
         let most = settings.configured_groups_max;
         return Err(Refusal::new(

@@ -1,7 +1,8 @@
 //! Raising and lowering the levels of features: all updates of a request, or none.
 //!
 //! To lower a level must be meant, so the request says which way it goes. No level of ours loses
-//! anything when it is lowered; a safe downgrade is the same as an unsafe one.
+//! anything when it is lowered; a safe downgrade is the same as an unsafe one. Groups of the consumer
+//! protocol do not stand in the way of `group.version=0`, nor do they in Kafka.
 
 use super::Refusal;
 use crate::feature::Feature;

@@ -3,12 +3,14 @@
 //! Behaviour: topics by name, in the order of their names, or all of them; at most so many
 //! partitions as the client and the broker allow. What has no room is left to the next request:
 //! the answer's cursor says where it has to go on. There are no eligible leader replicas: the
-//! only replica of a partition is always in sync.
+//! only replica of a partition is always in sync. A partition whose log directory has failed has no
+//! leader and the error KAFKA_STORAGE_ERROR.
 //!
 //! Version notes:
 //! - v0: the first, flexible from the start (KIP-966).
 
 use super::{Api, Place};
+use crate::ask::PartitionKey;
 use crate::authorized;
 use crate::dispatch::{Request, RequestError};
 use crate::node::ShardNode;
@@ -24,6 +26,9 @@ use std::collections::BTreeSet;
 
 pub(crate) const API: Api =
     Api::new(ApiKey::DescribeTopicPartitions, 0, 0, Place::AnyShard, handle);
+
+/// In the place of the leader's number.
+const NO_LEADER: i32 = -1;
 
 /// The answer while topics are added to it.
 struct Page<'a> {
@@ -58,7 +63,7 @@ fn handle(node: &mut ShardNode, _: Now, request: &Request) -> Result<(), Request
         false => asked.into_iter().collect(),
     };
     for name in names.into_iter().filter(|name| begin <= *name) {
-        if !page.add(name, view.image.topic(name).map(|topic| &**topic)) {
+        if !page.add(node, name, view.image.topic(name).map(|topic| &**topic)) {
             break;
         }
     }
@@ -77,7 +82,7 @@ fn is_legal(cursor: &RequestCursor, asked: &BTreeSet<&str>) -> bool {
 
 impl Page<'_> {
     /// Adds a topic, as far as there is room. False when the page is full and something is left.
-    fn add(&mut self, name: &str, topic: Option<&TopicImage>) -> bool {
+    fn add(&mut self, node: &ShardNode, name: &str, topic: Option<&TopicImage>) -> bool {
         if self.room == 0 {
             self.end_at(name, 0);
             return false;
@@ -95,6 +100,7 @@ impl Page<'_> {
         let first = first.unwrap_or(0).min(topic.partitions.len());
         let end = topic.partitions.len().min(first + self.room);
         self.room -= end - first;
+        let describe = |partition| describe(node, topic, partition);
         self.response.topics.push(DescribeTopicPartitionsResponseTopic {
             name: Some(name.to_owned()),
             topic_id: topic.id,
@@ -124,9 +130,13 @@ fn refused(name: &str, error_code: ErrorCode) -> DescribeTopicPartitionsResponse
     }
 }
 
-fn describe(partition: &PartitionImage) -> DescribeTopicPartitionsResponsePartition {
+fn describe(
+    node: &ShardNode,
+    topic: &TopicImage,
+    partition: &PartitionImage,
+) -> DescribeTopicPartitionsResponsePartition {
     let numbers = |brokers: &[BrokerId]| brokers.iter().map(|broker| broker.0).collect();
-    DescribeTopicPartitionsResponsePartition {
+    let mut row = DescribeTopicPartitionsResponsePartition {
         partition_index: partition.index.0,
         leader_id: partition.leader.0,
         leader_epoch: partition.leader_epoch.0,
@@ -135,5 +145,11 @@ fn describe(partition: &PartitionImage) -> DescribeTopicPartitionsResponsePartit
         eligible_leader_replicas: Some(Vec::new()),
         last_known_elr: Some(Vec::new()),
         ..Default::default()
+    };
+    if node.is_offline(&PartitionKey { topic: topic.id, partition: partition.index }) {
+        row.error_code = ErrorCode::KAFKA_STORAGE_ERROR;
+        row.leader_id = NO_LEADER;
+        row.offline_replicas = numbers(&partition.replicas);
     }
+    row
 }

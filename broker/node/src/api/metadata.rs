@@ -2,7 +2,8 @@
 //!
 //! Behaviour: brokers, and topics by name, by id, or all. A topic that is not there is made when
 //! both the client and the broker want that; the request is then answered when the topic is
-//! durable, with its partitions, so the client need not ask again.
+//! durable, with its partitions, so the client need not ask again. A partition whose log directory
+//! has failed has no leader and the error KAFKA_STORAGE_ERROR.
 //!
 //! Version notes:
 //! - v0: an empty list means all topics. v1: null does, and an empty list means none.
@@ -11,7 +12,7 @@
 //! - v11: no cluster operations any more. v13: an error code of the whole answer.
 
 use super::{Api, Place};
-use crate::ask::Ticket;
+use crate::ask::{PartitionKey, Ticket};
 use crate::dispatch::{Request, RequestError};
 use crate::event::ShardIndex;
 use crate::node::ShardNode;
@@ -31,6 +32,9 @@ pub(crate) const API: Api = Api::new(ApiKey::Metadata, 0, 13, Place::AnyShard, h
 
 /// Versions that show cluster operations.
 const VERSIONS_CLUSTER_OPERATIONS: std::ops::RangeInclusive<i16> = 8..=10;
+
+/// Who leads a partition that nobody leads.
+const NO_LEADER: i32 = -1;
 
 /// From here on a topic that was asked for by id may have no name in the answer.
 const VERSION_NULLABLE_NAME: i16 = 12;
@@ -101,7 +105,7 @@ impl MetadataWait {
         let view = node.view();
         let leader = node.config.node_id.0;
         let mut topics: Vec<MetadataResponseTopic> = match &self.body.topics {
-            None => view.image.topics().map(|topic| describe(topic)).collect(),
+            None => view.image.topics().map(|topic| describe(node, topic)).collect(),
             Some(topics) => topics.iter().map(|topic| find(node, topic, made)).collect(),
         };
         if self.body.include_topic_authorized_operations {
@@ -149,7 +153,7 @@ fn find(
         None => view.image.topic_by_id(asked.topic_id),
     };
     if let Some(topic) = found {
-        return describe(topic);
+        return describe(node, topic);
     }
     let name = asked.name.as_deref();
     let refused = made.iter().find(|topic| Some(topic.name.as_str()) == name);
@@ -171,17 +175,26 @@ fn find(
     }
 }
 
-fn describe(topic: &TopicImage) -> MetadataResponseTopic {
+fn describe(node: &ShardNode, topic: &TopicImage) -> MetadataResponseTopic {
     let numbers = |brokers: &[mainstem_protocol::BrokerId]| -> Vec<i32> {
         brokers.iter().map(|broker| broker.0).collect()
     };
-    let partition = |partition: &mainstem_metadata::PartitionImage| MetadataResponsePartition {
-        partition_index: partition.index.0,
-        leader_id: partition.leader.0,
-        leader_epoch: partition.leader_epoch.0,
-        replica_nodes: numbers(&partition.replicas),
-        isr_nodes: numbers(&partition.isr),
-        ..Default::default()
+    let partition = |partition: &mainstem_metadata::PartitionImage| {
+        let mut row = MetadataResponsePartition {
+            partition_index: partition.index.0,
+            leader_id: partition.leader.0,
+            leader_epoch: partition.leader_epoch.0,
+            replica_nodes: numbers(&partition.replicas),
+            isr_nodes: numbers(&partition.isr),
+            ..Default::default()
+        };
+        if node.is_offline(&PartitionKey { topic: topic.id, partition: partition.index }) {
+            // Nobody leads it, and a client waits and asks again.
+            row.error_code = ErrorCode::KAFKA_STORAGE_ERROR;
+            row.leader_id = NO_LEADER;
+            row.offline_replicas = numbers(&partition.replicas);
+        }
+        row
     };
     MetadataResponseTopic {
         name: Some(topic.name.to_string()),

@@ -10,6 +10,7 @@
 mod add_offsets_to_txn;
 mod add_partitions_to_txn;
 pub(crate) mod alter_configs;
+mod alter_replica_log_dirs;
 mod api_versions;
 mod consumer_group_describe;
 mod consumer_group_heartbeat;
@@ -21,6 +22,7 @@ mod delete_topics;
 mod describe_cluster;
 mod describe_configs;
 mod describe_groups;
+mod describe_log_dirs;
 mod describe_producers;
 mod describe_quorum;
 mod describe_topic_partitions;
@@ -122,6 +124,8 @@ pub(crate) static TABLE: &[Api] = &[
     describe_configs::API,
     alter_configs::API,
     create_partitions::API,
+    alter_replica_log_dirs::API,
+    describe_log_dirs::API,
     delete_groups::API,
     elect_leaders::API,
     incremental_alter_configs::API,
@@ -151,6 +155,8 @@ pub(crate) enum Pending {
     DeleteRecords(Gather<delete_records::Deletion>),
     EpochEnd(Gather<offset_for_leader_epoch::EpochEnds>),
     Producers(Gather<describe_producers::Producers>),
+    LogDirs(describe_log_dirs::Gather),
+    Moves(Gather<alter_replica_log_dirs::Moves>),
     Markers(write_txn_markers::MarkersWait),
 }
 
@@ -177,6 +183,12 @@ impl ShardNode {
                 gather.told(self, ticket, outcomes);
             }
             (Pending::Producers(gather), Told::Producers(outcomes)) => {
+                gather.told(self, ticket, outcomes);
+            }
+            (Pending::LogDirs(gather), Told::LogDirs(places)) => {
+                describe_log_dirs::told(self, ticket, gather, places);
+            }
+            (Pending::Moves(gather), Told::Moves(outcomes)) => {
                 gather.told(self, ticket, outcomes);
             }
             (_, told) => unreachable!("an answer to another question: {told:?}"),

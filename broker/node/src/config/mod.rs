@@ -22,9 +22,9 @@ use mainstem_metadata::config::{
     BrokerDefinition, ConfigError, broker_definition, definition, validate, validate_at_start,
 };
 use mainstem_protocol::BrokerId;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// When acks=all is answered.
@@ -47,8 +47,10 @@ pub struct NodeConfig {
     pub advertised_port: u16,
     /// `broker.rack`.
     pub rack: Option<String>,
-    /// `log.dir`: everything that survives a restart.
+    /// `log.dir`, or the first of `log.dirs`: identity, metadata log, and partitions.
     pub log_dir: PathBuf,
+    /// The others of `log.dirs`: partitions only.
+    pub further_log_dirs: Vec<PathBuf>,
     /// `cluster.id`: only for a new log directory; otherwise it must agree with the stored one.
     pub cluster_id: Option<String>,
     /// `flush`.
@@ -90,6 +92,11 @@ pub struct NodeConfig {
     pub transactional_id_expiration: Duration,
     /// Defaults of topic settings by their topic name (`retention.ms`, `segment.bytes` ...).
     pub topic_defaults: BTreeMap<String, String>,
+    /// `num.recovery.threads.per.data.dir`: how many logs of a directory are opened side by side.
+    pub recovery_threads: u16,
+    /// `metadata.log.max.record.bytes.between.snapshots`: how much of the metadata log is kept
+    /// beside a snapshot before the next one is written.
+    pub metadata_snapshot_bytes: u64,
     /// Settings of the shell by their property names, as they were given; only to be described.
     pub shell: BTreeMap<String, String>,
     /// What a shard refuses.
@@ -104,6 +111,7 @@ impl Default for NodeConfig {
             advertised_port: 9092,
             rack: None,
             log_dir: PathBuf::from("data"),
+            further_log_dirs: Vec::new(),
             cluster_id: None,
             flush: FlushPolicy::Commit,
             auto_create_topics: true,
@@ -124,6 +132,8 @@ impl Default for NodeConfig {
             transaction_max_timeout: Duration::from_secs(900),
             transactional_id_expiration: Duration::from_secs(7 * 24 * 3_600),
             topic_defaults: BTreeMap::new(),
+            recovery_threads: 2,
+            metadata_snapshot_bytes: 20 * 1024 * 1024,
             shell: BTreeMap::new(),
             limits: Limits::default(),
         }
@@ -154,6 +164,12 @@ impl fmt::Display for ConfigProblems {
 impl std::error::Error for ConfigProblems {}
 
 impl NodeConfig {
+    /// All log directories, that of the metadata log first.
+    pub fn log_dirs(&self) -> impl Iterator<Item = &Path> {
+        let first = std::iter::once(self.log_dir.as_path());
+        first.chain(self.further_log_dirs.iter().map(PathBuf::as_path))
+    }
+
     /// Reads Kafka's property names over the defaults. Keys that are not in the table are problems,
     /// and so are those of the shell: it takes its own out first.
     pub fn from_properties(
@@ -211,6 +227,13 @@ impl NodeConfig {
         value.filter(|value| Some(&**value) != row.default)
     }
 
+    /// The settings of consumer groups, by name.
+    pub(crate) fn group_settings(&self) -> BTreeMap<String, String> {
+        let of_groups = Setting::all().filter(|setting| setting.key.starts_with("group.consumer."));
+        let value = |setting: &Setting| Some((setting.key.to_owned(), setting.value(self)?));
+        of_groups.filter_map(value).collect()
+    }
+
     /// What is wrong with settings made in code, and the relations between settings.
     pub fn problems(&self) -> ConfigProblems {
         let mut problems: Vec<ConfigProblem> = self
@@ -249,6 +272,19 @@ impl NodeConfig {
                     ),
                 });
             }
+        }
+        if usize::from(u16::MAX) < self.further_log_dirs.len() {
+            problems.push(ConfigProblem {
+                key: "log.dirs".to_owned(),
+                problem: "names too many directories".to_owned(),
+            });
+        }
+        let mut seen = BTreeSet::new();
+        if let Some(twice) = self.log_dirs().find(|dir| !seen.insert(dir.to_owned())) {
+            problems.push(ConfigProblem {
+                key: "log.dirs".to_owned(),
+                problem: format!("names {} twice", twice.display()),
+            });
         }
         if self.advertised_host.is_empty() {
             problems.push(ConfigProblem {

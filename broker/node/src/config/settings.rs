@@ -21,6 +21,11 @@ pub(crate) struct Setting {
 }
 
 impl Setting {
+    /// All settings, in the order of their names.
+    pub(crate) fn all() -> impl Iterator<Item = &'static Setting> {
+        SETTINGS.iter()
+    }
+
     /// The setting of that name.
     pub(crate) fn find(key: &str) -> Option<&'static Setting> {
         SETTINGS.iter().find(|setting| setting.key == key)
@@ -212,8 +217,25 @@ pub(crate) static SETTINGS: &[Setting] = &[
         },
         show: |config| Some(config.log_dir.display().to_string()),
     },
+    Setting {
+        key: "log.dirs",
+        read: |config, value| {
+            let mut dirs = value.split(',').map(|dir| PathBuf::from(dir.trim()));
+            config.log_dir = dirs.next().unwrap_or_default();
+            config.further_log_dirs = dirs.collect();
+            match config.log_dirs().any(|dir| dir.as_os_str().is_empty()) {
+                true => Err("names a directory without a name".to_owned()),
+                false => Ok(()),
+            }
+        },
+        show: |config| {
+            let dirs: Vec<String> = config.log_dirs().map(|d| d.display().to_string()).collect();
+            (1 < dirs.len()).then(|| dirs.join(","))
+        },
+    },
     duration!("log.retention.check.interval.ms", housekeeping_interval),
     number!("max.incremental.fetch.session.cache.slots", limits.fetch_sessions_max),
+    number!("metadata.log.max.record.bytes.between.snapshots", metadata_snapshot_bytes),
     Setting {
         key: "node.id",
         read: |config, value| {
@@ -223,6 +245,7 @@ pub(crate) static SETTINGS: &[Setting] = &[
         show: |config| Some(config.node_id.0.to_string()),
     },
     number!("num.partitions", num_partitions),
+    number!("num.recovery.threads.per.data.dir", recovery_threads),
     number!("offset.metadata.max.bytes", offset_metadata_bytes_max),
     Setting {
         key: "offsets.retention.minutes",

@@ -1,8 +1,8 @@
 //! Batches and markers into logs.
 //!
 //! Invariants:
-//! - An item is answered once: at once when it is refused or wants only the leader's append, else
-//!   when the high watermark has passed it.
+//! - An item is answered once: at once when it is refused or wants only the leader's append and
+//!   `flush.messages` is not reached, else when the high watermark has passed it.
 //! - A batch that is refused left nothing in the log.
 //! - A transactional batch reaches the log only inside a transaction that its coordinator knows.
 
@@ -110,12 +110,16 @@ impl ShardNode {
             self.metrics.appended(1, size_bytes);
         }
         let told = Told::Appended(done(slot, &appended));
-        match acks {
-            Acks::None | Acks::Leader => self.tell(asker, told),
-            Acks::All => {
-                let end = appended.last_offset.next();
-                self.when_committed(&key, end, Then::Tell(asker, told));
-            }
+        let waits = match acks {
+            Acks::None => false,
+            Acks::Leader => self.partitions.get(&key).is_some_and(Partition::is_flush_full),
+            Acks::All => true,
+        };
+        if waits {
+            let end = appended.last_offset.next();
+            self.when_committed(&key, end, Then::Tell(asker, told));
+        } else {
+            self.tell(asker, told);
         }
     }
 
@@ -139,7 +143,7 @@ impl ShardNode {
         origin: Origin,
     ) -> Result<Appended, Refusal> {
         let Some(partition) = self.partitions.map.get_mut(key) else {
-            let error = ErrorCode::UNKNOWN_TOPIC_OR_PARTITION;
+            let error = self.absence(key);
             return Err(Refusal { error, message: None, record_errors: Vec::new() });
         };
         let appended = partition.log.append(now, batches, partition.leader_epoch, origin);
@@ -150,7 +154,7 @@ impl ShardNode {
     pub(crate) fn handle_markers(&mut self, now: Now, asker: Asker, ask: &MarkersAsk) {
         for key in &ask.items {
             let Some(partition) = self.partitions.map.get_mut(key) else {
-                let error = ErrorCode::UNKNOWN_TOPIC_OR_PARTITION;
+                let error = self.absence(key);
                 self.tell(asker, Told::Marked { key: *key, error });
                 continue;
             };
@@ -161,11 +165,9 @@ impl ShardNode {
                 end.transaction_version,
             );
             let appended = append_marker(now, partition, end);
-            // A marker whose transaction has already ended here was written before: the
-            // coordinator drives an end again after a restart.
-            let nothing_open = !partition.log.has_open_transaction(end.producer_id);
-            let repeated =
-                nothing_open && matches!(&appended, Err(AppendError::InvalidProducerEpoch { .. }));
+            // The end that a later epoch stands for may not be durable yet, and whoever sent this
+            // marker may take the refusal for it.
+            let is_late = matches!(&appended, Err(AppendError::InvalidProducerEpoch { .. }));
             let log_end = partition.log.log_end_offset();
             let told = |error| Told::Marked { key: *key, error };
             match self.account(key, appended) {
@@ -173,8 +175,8 @@ impl ShardNode {
                     let then = Then::Tell(asker, told(ErrorCode::NONE));
                     self.when_committed(key, appended.last_offset.next(), then);
                 }
-                Err(_) if repeated => {
-                    self.when_committed(key, log_end, Then::Tell(asker, told(ErrorCode::NONE)));
+                Err(refusal) if is_late => {
+                    self.when_committed(key, log_end, Then::Tell(asker, told(refusal.error)));
                 }
                 Err(refusal) => self.tell(asker, told(refusal.error)),
             }
@@ -192,8 +194,12 @@ impl ShardNode {
                 Ok(appended)
             }
             Err(error) => {
-                if let AppendError::DiskFailed(reason) = &error {
-                    self.halt(format!("append: {reason}"));
+                let dir = self.partitions.get(key).map(|partition| partition.dir);
+                // A full disk is none that failed: the log is as it was (see `offline`).
+                if let AppendError::DiskFailed(_) = &error
+                    && let Some(dir) = dir
+                {
+                    self.fail_dir(dir, &format!("append: {error}"));
                 }
                 Err(error.into())
             }

@@ -5,16 +5,21 @@
 //! past its `max.compaction.lag.ms`, else the one with the largest share of dirty bytes.
 //!
 //! A log that turns out to be damaged is not compacted again before the next start; it is served as
-//! before. A disk that fails takes the log directory offline, as a failed sync does.
+//! before. A disk that fails takes its log directory offline, as a failed sync does.
+//!
+//! Invariant: no log is compacted while it moves to another directory. A move that is asked for
+//! meanwhile begins when the task under way has ended (see `moving`), so a task never comes back to a
+//! log that was opened anew.
 
-use super::Partitions;
+use super::{Partition, Partitions};
 use crate::ask::PartitionKey;
 use crate::effect::Effect;
 use crate::event::CompactionToken;
+use crate::log_dirs::LogDirIndex;
 use crate::node::{ShardNode, Timer};
 use mainstem_platform::{Now, Random};
 use mainstem_storage::{CompactionTask, StorageError};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The task under way.
 pub(super) struct Compacting {
@@ -23,17 +28,28 @@ pub(super) struct Compacting {
 }
 
 impl Partitions {
-    /// The log that needs compaction most.
-    fn next_to_compact(&mut self, now: Now) -> Result<Option<PartitionKey>, StorageError> {
+    /// The log that needs compaction most. An error comes with the directory where it happened.
+    fn next_to_compact(
+        &mut self,
+        now: Now,
+    ) -> Result<Option<PartitionKey>, (LogDirIndex, StorageError)> {
         let mut most: Option<(bool, f64, PartitionKey)> = None;
-        for partition in self.map.values_mut() {
-            let Some(need) = partition.log.compaction_need(now)? else { continue };
+        let resting = |partition: &&mut Partition| partition.moving.is_none();
+        for partition in self.map.values_mut().filter(resting) {
+            let need =
+                partition.log.compaction_need(now).map_err(|error| (partition.dir, error))?;
+            let Some(need) = need else { continue };
             let (overdue, ratio) = (need.is_overdue, need.dirty_ratio);
             if most.is_none_or(|(other, least, _)| (other, least) < (overdue, ratio)) {
                 most = Some((overdue, ratio, partition.key));
             }
         }
         Ok(most.map(|(_, _, key)| key))
+    }
+
+    /// Whether a task of this log is under way.
+    pub(super) fn is_compacting(&self, key: &PartitionKey) -> bool {
+        self.compacting.as_ref().is_some_and(|compacting| compacting.key == *key)
     }
 }
 
@@ -54,7 +70,8 @@ impl ShardNode {
         let begun = self.partitions.next_to_compact(now).and_then(|key| {
             let Some(key) = key else { return Ok(None) };
             let Some(partition) = self.partitions.map.get_mut(&key) else { return Ok(None) };
-            let task = partition.log.begin_compaction(now, memory_bytes, salt)?;
+            let task = partition.log.begin_compaction(now, memory_bytes, salt);
+            let task = task.map_err(|error| (partition.dir, error))?;
             if task.is_none() {
                 // Its recovery point must reach the disk first.
                 self.partitions.dirty.insert(key);
@@ -69,7 +86,9 @@ impl ShardNode {
                 self.effects.push_back(Effect::Compact { token, task: Box::new(task) });
             }
             Ok(None) => {}
-            Err(error) => self.halt(format!("compaction: {error}")),
+            Err((dir, error)) => {
+                self.storage_failed(dir, "compaction", &error);
+            }
         }
     }
 
@@ -85,12 +104,13 @@ impl ShardNode {
             return;
         };
         let key = compacting.key;
-        // The partition may have been removed meanwhile, and its folder with all that was written.
+        // The partition may have been removed or have gone offline meanwhile. What was written is
+        // removed with its folder, or at the next start.
         let Some(partition) = self.partitions.map.get_mut(&key) else {
             self.compact_next(now);
             return;
         };
-        let delay_ms = partition.log.config().file_delete_delay_ms;
+        let (dir, delay_ms) = (partition.dir, partition.log.config().file_delete_delay_ms);
         let went_on = match result {
             Ok(()) => partition.log.continue_compaction(*task),
             Err(error) => Err(error),
@@ -104,15 +124,21 @@ impl ShardNode {
                         self.partitions.compacting = Some(compacting);
                         self.effects.push_back(Effect::Compact { token, task: Box::new(task) });
                     }
-                    None => self.compact_next(now),
+                    None => {
+                        self.begin_waiting_move(&key);
+                        self.compact_next(now);
+                    }
                 }
             }
-            Err(error) if error.is_disk_failure() => self.halt(format!("compaction: {error}")),
             Err(error) => {
+                if self.storage_failed(dir, "compaction", &error) {
+                    return;
+                }
                 if let Some(partition) = self.partitions.map.get_mut(&key) {
                     partition.log.give_up_compaction(&error);
                     tracing::error!(topic = &*partition.topic, %error, "compaction is given up");
                 }
+                self.begin_waiting_move(&key);
             }
         }
     }
@@ -128,6 +154,14 @@ impl ShardNode {
         self.partitions.removals.insert(number, paths);
         let delay = std::time::Duration::from_millis(delay_ms.max(0).unsigned_abs());
         self.timers.insert((now.instant.plus(delay), Timer::Removal(number)));
+    }
+
+    /// Files of a folder that goes as a whole need not be removed one by one.
+    pub(super) fn forget_removals(&mut self, folder: &Path) {
+        self.partitions.removals.retain(|_, paths| {
+            paths.retain(|path| !path.starts_with(folder));
+            !paths.is_empty()
+        });
     }
 
     /// The delay of some files is over.

@@ -1,4 +1,4 @@
-//! Folders of partitions: `<topic>-<n>` in the log directory, one per partition.
+//! Folders of partitions: `<topic>-<n>` in one of the log directories, one per partition.
 //!
 //! Each holds, beside the log, `partition.metadata`: the id of the topic it belongs to, in
 //! Kafka's layout (`version: 0`, `topic_id: ...`), so that a folder of a deleted topic is never
@@ -7,21 +7,25 @@
 //! Invariants:
 //! - Data is removed only for a topic whose deletion is durable, and only after its folder was
 //!   renamed to `*-delete`; a crash in between is finished at the next start.
+//! - `*-future` is a copy on its way to another directory and counts for nothing until it is renamed.
 //! - A folder that the metadata does not explain is renamed to `*-stray` and kept: absent
 //!   metadata is no proof that data is unwanted.
 
-use super::{Partition, Partitions, Then};
-use crate::ask::{PartitionKey, Told};
+use super::opening::Opening;
+use super::{FlushRule, Offline, Partition, Partitions};
+use crate::ask::PartitionKey;
 use crate::cluster::ClusterView;
 use crate::config::NodeConfig;
 use crate::effect::Effect;
-use crate::node::{NodeError, ShardNode};
+use crate::log_dirs::{LogDirIndex, LogDirs};
+use crate::node::ShardNode;
 use mainstem_metadata::config::{TimestampType as TopicTimestampType, TopicSettings};
 use mainstem_metadata::{Image, TopicImage};
 use mainstem_platform::{Disk, Now, OpenMode, Random};
 use mainstem_protocol::compression::Level;
-use mainstem_protocol::{ErrorCode, LeaderEpoch, Offset, TopicId};
-use mainstem_storage::{CleanupPolicy, Log, LogConfig, Shutdown, TimestampType};
+use mainstem_protocol::{ErrorCode, TopicId};
+use mainstem_storage::{CleanupPolicy, LogConfig, Shutdown, TimestampType};
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -29,21 +33,6 @@ use std::sync::Arc;
 /// Longest file name of the file systems we know.
 const NAME_BYTES_MAX: usize = 255;
 const TOPIC_ID_FILE: &str = "partition.metadata";
-
-/// A folder could not be opened. The partition stays away; nothing was removed.
-#[derive(Debug, thiserror::Error)]
-#[error("open {}: {problem}", path.display())]
-pub(crate) struct FolderError {
-    path: PathBuf,
-    problem: String,
-}
-
-impl From<FolderError> for NodeError {
-    fn from(error: FolderError) -> NodeError {
-        let path = error.path.display().to_string();
-        NodeError::Log { path, problem: error.problem }
-    }
-}
 
 /// How a topic's settings and those of the broker shape its logs.
 fn log_config(settings: &TopicSettings, broker: &NodeConfig) -> LogConfig {
@@ -77,33 +66,7 @@ fn log_config(settings: &TopicSettings, broker: &NodeConfig) -> LogConfig {
     }
 }
 
-/// Opens a log, makes what it recovered durable, and takes all of it for committed: with one
-/// replica, what survived is what was written.
-pub(crate) fn open_log(
-    disk: &Arc<dyn Disk>,
-    dir: &Path,
-    config: LogConfig,
-    shutdown: Shutdown,
-    now: Now,
-) -> Result<Log, FolderError> {
-    let failed = |problem: String| FolderError { path: dir.to_owned(), problem };
-    let (mut log, recovery) = Log::open(Arc::clone(disk), dir.to_owned(), config, shutdown, now)
-        .map_err(|error| failed(error.to_string()))?;
-    if 0 < recovery.truncated_bytes {
-        let dir = dir.display();
-        tracing::warn!(%dir, bytes = recovery.truncated_bytes, "cut a torn tail off");
-    }
-    if Offset::ZERO < log.log_end_offset()
-        && let Some(task) = log.unsynced()
-    {
-        task.run(&**disk).map_err(|error| failed(format!("sync: {error}")))?;
-        log.synced(task.receipt).map_err(|error| failed(error.to_string()))?;
-    }
-    log.set_high_watermark(log.log_end_offset());
-    Ok(log)
-}
-
-fn read_topic_id(disk: &dyn Disk, dir: &Path) -> io::Result<Option<TopicId>> {
+pub(super) fn read_topic_id(disk: &dyn Disk, dir: &Path) -> io::Result<Option<TopicId>> {
     let path = dir.join(TOPIC_ID_FILE);
     if !disk.exists(&path)? {
         return Ok(None);
@@ -115,14 +78,14 @@ fn read_topic_id(disk: &dyn Disk, dir: &Path) -> io::Result<Option<TopicId>> {
     Ok(id.and_then(|id| id.trim().parse().ok()))
 }
 
-fn write_topic_id(disk: &dyn Disk, dir: &Path, id: TopicId) -> io::Result<()> {
+pub(super) fn write_topic_id(disk: &dyn Disk, dir: &Path, id: TopicId) -> io::Result<()> {
     // Not synced on its own: a folder whose file was lost to a crash is adopted again by name.
     let file = disk.open(&dir.join(TOPIC_ID_FILE), OpenMode::CreateOrTruncate)?;
     file.write_at(format!("version: 0\ntopic_id: {id}\n").as_bytes(), 0)
 }
 
 /// A name for a folder that is put away; as much of the old name as fits.
-fn put_away_name(folder: &str, id: &str, why: &str) -> String {
+pub(super) fn put_away_name(folder: &str, id: &str, why: &str) -> String {
     let rest = NAME_BYTES_MAX - id.len() - why.len() - 2;
     let kept: String = folder.chars().take(rest).collect();
     format!("{kept}.{id}-{why}")
@@ -134,49 +97,101 @@ fn parse_folder(name: &str) -> Option<(&str, usize)> {
     Some((topic, partition.parse().ok()?))
 }
 
-/// At start: renames the folders that the metadata does not explain, and finds the ones whose
-/// removal was not finished.
+/// What was found in the log directories at a start.
+pub(crate) struct Sorted {
+    /// Folders of partitions, and in which directory they are.
+    pub(crate) folders: BTreeMap<String, LogDirIndex>,
+    /// Folders whose removal was not finished, and copies that were not.
+    pub(crate) removals: Vec<PathBuf>,
+}
+
+/// At start: finds the folders of partitions, renames those that the metadata does not explain,
+/// and finds the ones whose removal was not finished.
 pub(crate) fn sort_folders(
     disk: &dyn Disk,
-    log_dir: &Path,
+    dirs: &LogDirs,
     image: &Image,
     tag: &str,
-) -> io::Result<Vec<PathBuf>> {
-    let mut removals = Vec::new();
-    for entry in disk.list(log_dir)? {
-        if !entry.is_dir {
-            continue;
-        }
-        if entry.name.ends_with("-delete") {
-            removals.push(log_dir.join(&entry.name));
-            continue;
-        }
-        let Some((topic, partition)) = parse_folder(&entry.name) else { continue };
-        let known = image.topic(topic).is_some_and(|topic| partition < topic.partitions.len());
-        if !known && topic != crate::cluster::METADATA_TOPIC {
-            let aside = log_dir.join(put_away_name(&entry.name, tag, "stray"));
-            tracing::error!(folder = entry.name, "no topic explains this folder: put aside");
-            disk.rename(&log_dir.join(&entry.name), &aside)?;
+) -> io::Result<Sorted> {
+    let mut sorted = Sorted { folders: BTreeMap::new(), removals: Vec::new() };
+    for dir in dirs.online() {
+        let log_dir = dirs.path(dir);
+        for entry in disk.list(log_dir)?.into_iter().filter(|entry| entry.is_dir) {
+            let path = log_dir.join(&entry.name);
+            // A copy that had not taken its partition's place is worth nothing: the original is.
+            if entry.name.ends_with("-delete") || entry.name.ends_with("-future") {
+                sorted.removals.push(path);
+                continue;
+            }
+            let Some((topic, partition)) = parse_folder(&entry.name) else { continue };
+            if topic == crate::cluster::METADATA_TOPIC {
+                continue;
+            }
+            let known = image.topic(topic).is_some_and(|topic| partition < topic.partitions.len());
+            if !known {
+                tracing::error!(folder = entry.name, "no topic explains this folder: put aside");
+                let aside = log_dir.join(put_away_name(&entry.name, tag, "stray"));
+                disk.rename(&path, &aside)?;
+                continue;
+            }
+            match sorted.folders.get(&entry.name).copied() {
+                None => drop(sorted.folders.insert(entry.name, dir)),
+                Some(other) => {
+                    let keep = settle_double(disk, dirs, &entry.name, [other, dir], tag)?;
+                    sorted.folders.insert(entry.name, keep);
+                }
+            }
         }
     }
-    Ok(removals)
+    Ok(sorted)
+}
+
+/// A partition with folders in two directories: a move was cut short between the two renames that
+/// end it, or the disk failed there. At that point both held the same, and only one can have grown
+/// since: the one that ends later. The other one is put aside, not removed: nobody shall have to
+/// trust this comment.
+fn settle_double(
+    disk: &dyn Disk,
+    dirs: &LogDirs,
+    folder: &str,
+    [first, second]: [LogDirIndex; 2],
+    tag: &str,
+) -> io::Result<LogDirIndex> {
+    // The name of the last segment is its first offset, with all digits. Sizes of all segments
+    // would not do: retention and compaction may have been at work in the one that counts.
+    let end = |dir: LogDirIndex| -> io::Result<Option<(String, u64)>> {
+        let entries = disk.list(&dirs.path(dir).join(folder))?;
+        let segments = entries.into_iter().filter(|entry| entry.name.ends_with(".log"));
+        Ok(segments.map(|entry| (entry.name, entry.len)).max())
+    };
+    let (keep, aside) = match end(first)? < end(second)? {
+        true => (second, first),
+        false => (first, second),
+    };
+    let path = dirs.path(aside).join(folder);
+    let path_kept = dirs.path(keep);
+    tracing::error!(path = %path.display(), kept = %path_kept.display(), "a folder stands twice");
+    disk.rename(&path, &dirs.path(aside).join(put_away_name(folder, tag, "stray")))?;
+    disk.sync_dir(dirs.path(aside))?;
+    Ok(keep)
 }
 
 impl ShardNode {
-    /// Opens what the view has on this shard and closes what it has no more.
+    /// Opens what the view has on this shard and closes what it has no more. Returns what was
+    /// opened.
     pub(crate) fn follow_view(
         &mut self,
         now: Now,
         old: Option<&Image>,
         view: &ClusterView,
-    ) -> Result<Vec<PartitionKey>, FolderError> {
-        let mut opened = Vec::new();
+    ) -> Vec<PartitionKey> {
+        let mut openings = Vec::new();
         for topic in view.image.topics() {
             let before = old.and_then(|old| old.topic_by_id(topic.id));
             if before.is_some_and(|before| Arc::ptr_eq(before, topic)) {
                 continue;
             }
-            self.follow_topic(now, view, topic, &mut opened)?;
+            self.follow_topic(view, topic, &mut openings);
         }
         let gone: Vec<PartitionKey> = self
             .partitions
@@ -189,16 +204,16 @@ impl ShardNode {
         for key in gone {
             self.remove_partition(&key);
         }
-        Ok(opened)
+        self.remove_offline(view);
+        if openings.is_empty() { Vec::new() } else { self.open_partitions(now, openings) }
     }
 
     fn follow_topic(
         &mut self,
-        now: Now,
         view: &ClusterView,
         topic: &TopicImage,
-        opened: &mut Vec<PartitionKey>,
-    ) -> Result<(), FolderError> {
+        openings: &mut Vec<Opening>,
+    ) {
         let settings = TopicSettings::resolve(&topic.configs, &self.topic_defaults());
         for partition in &topic.partitions {
             let key = PartitionKey { topic: topic.id, partition: partition.index };
@@ -211,95 +226,79 @@ impl ShardNode {
             if let Some(open) = self.partitions.map.get_mut(&key) {
                 open.in_sync_enough = in_sync_enough;
                 open.log.set_config(log_config(&settings, &self.config));
-                open.flush = settings.flush;
                 open.leader_epoch = partition.leader_epoch;
+                self.set_flush_rule(&key, FlushRule::from(&settings));
+                continue;
+            }
+            if self.partitions.offline.contains_key(&key) {
+                continue;
+            }
+            let dir = view.placement.get(&key).unwrap_or(LogDirIndex::FIRST);
+            if !self.dirs.is_online(dir) {
+                self.never_opened(Arc::clone(&topic.name), key, dir);
                 continue;
             }
             let folder = format!("{}-{}", topic.name, partition.index);
-            let config = log_config(&settings, &self.config);
-            let mut log = self.open_folder(now, view, &folder, topic.id, config)?;
-            log.seed_jitter(self.random.next_u64());
-            let name = Arc::clone(&topic.name);
-            let epoch: LeaderEpoch = partition.leader_epoch;
-            let mut partition = Partition::new(name, key, log, epoch, settings.flush);
-            partition.in_sync_enough = in_sync_enough;
-            self.partitions.map.insert(key, partition);
-            opened.push(key);
+            let clean = view.closed_cleanly[dir.place()].contains(&folder);
+            openings.push(Opening {
+                topic: Arc::clone(&topic.name),
+                key,
+                dir,
+                log_dir: self.dirs.path(dir).to_owned(),
+                folder,
+                config: log_config(&settings, &self.config),
+                jitter_seed: self.random.next_u64(),
+                shutdown: if clean { Shutdown::Clean } else { Shutdown::Unclean },
+                leader_epoch: partition.leader_epoch,
+                flush: FlushRule::from(&settings),
+                in_sync_enough,
+            });
         }
-        Ok(())
-    }
-
-    fn open_folder(
-        &self,
-        now: Now,
-        view: &ClusterView,
-        folder: &str,
-        id: TopicId,
-        config: LogConfig,
-    ) -> Result<Log, FolderError> {
-        let disk = &self.disk;
-        let dir = self.config.log_dir.join(folder);
-        let failed =
-            |error: io::Error| FolderError { path: dir.clone(), problem: error.to_string() };
-        if disk.exists(&dir).map_err(failed)? {
-            match read_topic_id(&**disk, &dir).map_err(failed)? {
-                Some(other) if other != id => {
-                    let name = put_away_name(folder, &other.to_string(), "stray");
-                    tracing::error!(folder, "belongs to another topic of this name: put aside");
-                    disk.rename(&dir, &self.config.log_dir.join(name)).map_err(failed)?;
-                }
-                Some(_) => {}
-                None => tracing::warn!(folder, "does not say its topic: taken by its name"),
-            }
-        }
-        let clean = view.closed_cleanly.contains(folder);
-        let shutdown = if clean { Shutdown::Clean } else { Shutdown::Unclean };
-        let log = open_log(disk, &dir, config, shutdown, now)?;
-        if read_topic_id(&**disk, &dir).map_err(failed)?.is_none() {
-            write_topic_id(&**disk, &dir, id).map_err(failed)?;
-        }
-        Ok(log)
     }
 
     /// The partition's topic was deleted, durably: all who wait are told, its folder goes.
     fn remove_partition(&mut self, key: &PartitionKey) {
-        let Some(mut partition) = self.partitions.map.remove(key) else { return };
-        self.partitions.dirty.remove(key);
-        let error = ErrorCode::UNKNOWN_TOPIC_OR_PARTITION;
-        for (asker, slot) in partition.take_unverified() {
-            self.tell(asker, Told::Appended(super::append::refused(slot, error, None)));
-        }
-        for (_, then) in std::mem::take(&mut partition.waits) {
-            match then {
-                Then::Tell(asker, Told::Appended(outcome)) => {
-                    let refused = super::append::refused(outcome.slot, error, None);
-                    self.tell(asker, Told::Appended(refused));
-                }
-                Then::Tell(asker, Told::Marked { key, .. }) => {
-                    self.tell(asker, Told::Marked { key, error });
-                }
-                then => self.then(then),
+        let Some(partition) = self.partitions.map.remove(key) else { return };
+        let (topic, dir) = (Arc::clone(&partition.topic), partition.dir);
+        self.forget_removals(partition.log.dir());
+        self.drop_future(&partition);
+        self.dismiss(partition, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
+        self.remove_folder(&topic, key, dir);
+    }
+
+    /// Offline partitions may be deleted as well; their folders go where the directory works.
+    fn remove_offline(&mut self, view: &ClusterView) {
+        self.partitions.offline_elsewhere.retain(|key| view.has_partition(key));
+        let offline = std::mem::take(&mut self.partitions.offline);
+        for (key, Offline { topic, dir }) in offline {
+            if view.has_partition(&key) {
+                self.partitions.offline.insert(key, Offline { topic, dir });
+            } else if self.dirs.is_online(dir) {
+                self.remove_folder(&topic, &key, dir);
             }
         }
-        self.wake_all_watchers(&partition);
-        let folder = format!("{}-{}", partition.topic, key.partition);
-        let dir = self.config.log_dir.join(&folder);
-        drop(partition);
-        let away =
-            self.config.log_dir.join(put_away_name(&folder, &key.topic.to_string(), "delete"));
-        match self.disk.rename(&dir, &away) {
+    }
+
+    fn remove_folder(&mut self, topic: &str, key: &PartitionKey, dir: LogDirIndex) {
+        let folder = format!("{topic}-{}", key.partition);
+        let log_dir = self.dirs.path(dir);
+        let away = log_dir.join(put_away_name(&folder, &key.topic.to_string(), "delete"));
+        match self.disk.rename(&log_dir.join(&folder), &away) {
             Ok(()) => self.effects.push_back(Effect::Remove { paths: vec![away] }),
             // The folder is found again at the next start, as a stray.
             Err(error) => tracing::error!(folder, %error, "rename a deleted partition's folder"),
         }
     }
 
-    /// Closes all logs; names the folders that were closed well.
-    pub(crate) fn close_logs(&mut self) -> Vec<String> {
-        let mut closed = Vec::new();
+    /// Closes all logs; names the folders of each directory that were closed well.
+    pub(crate) fn close_logs(&mut self) -> Vec<Vec<String>> {
+        let mut closed = vec![Vec::new(); self.dirs.len()];
         for partition in self.partitions.map.values_mut() {
             match partition.log.close() {
-                Ok(()) => closed.push(format!("{}-{}", partition.topic, partition.key.partition)),
+                Ok(()) => {
+                    let folder = format!("{}-{}", partition.topic, partition.key.partition);
+                    closed[partition.dir.place()].push(folder);
+                }
                 Err(error) => {
                     tracing::error!(topic = &*partition.topic, %error, "close a log");
                 }

@@ -11,32 +11,41 @@
 //!
 //! The rooms: `append` takes batches in, `verify` holds transactional ones back until their
 //! coordinator agrees, `read` serves fetches and watches, `offsets` answers what is where,
-//! `commit` moves the high watermark, `folder` opens and removes logs, `housekeeping` and `compaction`
-//! keep them small.
+//! `commit` moves the high watermark, `flush` bounds what is unsynced, `folder` finds and removes logs,
+//! `opening` opens them, `moving` brings them to another directory, `offline` lets them go when their
+//! disk fails, `housekeeping` and `compaction` keep them small.
 
 mod append;
 mod commit;
 mod compaction;
+mod flush;
 mod folder;
 mod housekeeping;
+mod moving;
+mod offline;
 mod offsets;
+mod opening;
 mod read;
 mod verify;
 
-pub(crate) use folder::{open_log, sort_folders};
+pub(crate) use flush::FlushRule;
+pub(crate) use folder::{Sorted, sort_folders};
+pub(crate) use opening::open_log;
 
 use crate::ask::{Ask, Asker, Isolation, PartitionKey, Ticket, Told};
 use crate::config::NodeConfig;
-use crate::event::{CompactionToken, ShardIndex, SyncToken};
+use crate::event::{CompactionToken, CopyToken, ShardIndex, SyncToken};
+use crate::log_dirs::LogDirIndex;
 use crate::metrics::MetricsSnapshot;
 use crate::node::ShardNode;
 use crate::seat::SeatThen;
 use commit::Syncing;
 use compaction::Compacting;
-use mainstem_metadata::config::FlushPolicy;
+use flush::Unsynced;
 use mainstem_platform::Now;
 use mainstem_protocol::{ErrorCode, LeaderEpoch, Offset, ProducerId};
 use mainstem_storage::Log;
+use moving::Move;
 use read::Watch;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
@@ -56,9 +65,12 @@ pub(crate) enum Then {
 pub(crate) struct Partition {
     pub(crate) topic: Arc<str>,
     pub(crate) key: PartitionKey,
+    /// The log directory that it is in.
+    pub(crate) dir: LogDirIndex,
     pub(crate) log: Log,
     pub(crate) leader_epoch: LeaderEpoch,
-    pub(crate) flush: FlushPolicy,
+    flush: FlushRule,
+    unsynced: Unsynced,
     /// Whether `min.insync.replicas` are there, so that acks=all can be promised.
     pub(crate) in_sync_enough: bool,
     /// Offset that the high watermark must reach, and what happens then.
@@ -67,23 +79,35 @@ pub(crate) struct Partition {
     watchers: BTreeMap<Asker, (Isolation, Offset)>,
     /// Transactional writers whose coordinator was asked.
     verifying: BTreeMap<ProducerId, Verifying>,
+    /// Its copy in another directory, while it is moved there.
+    moving: Option<Move>,
+}
+
+/// A partition that cannot be used until the broker starts again.
+struct Offline {
+    topic: Arc<str>,
+    dir: LogDirIndex,
 }
 
 impl Partition {
     pub(crate) fn new(
         topic: Arc<str>,
         key: PartitionKey,
+        dir: LogDirIndex,
         log: Log,
         leader_epoch: LeaderEpoch,
-        flush: FlushPolicy,
+        flush: FlushRule,
     ) -> Partition {
         Partition {
+            unsynced: Unsynced::after(log.log_end_offset()),
             topic,
             key,
+            dir,
             log,
             leader_epoch,
             flush,
             in_sync_enough: true,
+            moving: None,
             waits: VecDeque::new(),
             watchers: BTreeMap::new(),
             verifying: BTreeMap::new(),
@@ -114,8 +138,12 @@ pub(crate) struct Partitions {
     map: BTreeMap<PartitionKey, Partition>,
     /// Appended to since the last commit of the pass.
     dirty: BTreeSet<PartitionKey>,
-    /// The sync under way, at most one.
-    syncing: Option<Syncing>,
+    /// Partitions of this shard that are not open.
+    offline: BTreeMap<PartitionKey, Offline>,
+    /// Those of other shards.
+    offline_elsewhere: BTreeSet<PartitionKey>,
+    /// The syncs under way, at most one of each directory.
+    syncing: BTreeMap<LogDirIndex, Syncing>,
     last_sync: SyncToken,
     /// The compaction under way, at most one.
     compacting: Option<Compacting>,
@@ -123,6 +151,7 @@ pub(crate) struct Partitions {
     /// Files that wait for their removal, by the number that their timer bears.
     removals: BTreeMap<u64, Vec<PathBuf>>,
     next_removal: u64,
+    last_copy: CopyToken,
     watches: BTreeMap<Asker, Watch>,
     /// Which writer of which partition a question to the coordinator is about.
     verifications: BTreeMap<Ticket, (PartitionKey, ProducerId)>,
@@ -136,12 +165,15 @@ impl Partitions {
         Partitions {
             map: BTreeMap::new(),
             dirty: BTreeSet::new(),
-            syncing: None,
+            offline: BTreeMap::new(),
+            offline_elsewhere: BTreeSet::new(),
+            syncing: BTreeMap::new(),
             last_sync: SyncToken(0),
             compacting: None,
             last_compaction: CompactionToken(0),
             removals: BTreeMap::new(),
             next_removal: 0,
+            last_copy: CopyToken(0),
             watches: BTreeMap::new(),
             verifications: BTreeMap::new(),
             parked: Vec::new(),
@@ -157,11 +189,21 @@ impl Partitions {
         self.map.get_mut(key)
     }
 
+    /// The next commit looks at this partition.
+    pub(crate) fn touch(&mut self, key: PartitionKey) {
+        self.dirty.insert(key);
+    }
+
     /// `late_before_ms`: when an open transaction that was last written to is late.
     pub(crate) fn fill_gauges(&self, snapshot: &mut MetricsSnapshot, late_before_ms: i64) {
         snapshot.partitions = self.map.len() as u64;
+        snapshot.partitions_offline = self.offline.len() as u64;
         for partition in self.map.values() {
             snapshot.log_bytes += partition.log.size_bytes();
+            let recovery = partition.log.recovery();
+            snapshot.recovery_scanned_bytes += recovery.scanned_bytes;
+            let segments = u64::from(recovery.segments_rebuilt);
+            snapshot.recovery_segments_max = snapshot.recovery_segments_max.max(segments);
             let producers = partition.log.producers();
             let open = producers.iter().filter(|producer| producer.transaction_start.is_some());
             snapshot.open_transactions += open.clone().count() as u64;
@@ -186,6 +228,8 @@ impl ShardNode {
             Ask::Unwatch => self.partitions.unwatch(asker),
             Ask::Offsets(items) => self.handle_offsets(asker, &items),
             Ask::DeleteRecords(items) => self.handle_delete_records(asker, &items),
+            Ask::LogDirs => self.handle_log_dirs(asker),
+            Ask::Move(items) => self.handle_moves(asker, &items),
             Ask::EpochEnd(items) => self.handle_epoch_end(asker, &items),
             Ask::Producers(items) => self.handle_producers(asker, &items),
             Ask::Markers(ask) => self.handle_markers(now, asker, &ask),
@@ -209,6 +253,9 @@ impl ShardNode {
         match self.partitions.map.get_mut(key) {
             Some(partition) if partition.log.high_watermark() < offset => {
                 partition.waits.push_back((offset, then));
+            }
+            None if self.partitions.offline.contains_key(key) => {
+                self.refuse_then(then, ErrorCode::KAFKA_STORAGE_ERROR);
             }
             _ => self.then(then),
         }

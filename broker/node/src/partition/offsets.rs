@@ -1,8 +1,8 @@
 //! Questions about offsets: where the log begins and ends, what was written when, where an epoch
 //! ended, where producers have open transactions, and forgetting the beginning.
 
+use super::Partition;
 use super::read::read_error_code;
-use super::{Partition, Partitions};
 use crate::ask::{
     Asker, EpochEndQuestion, FoundOffset, Isolation, Item, OffsetQuestion, Outcome, SoughtOffset,
     Told,
@@ -16,54 +16,63 @@ use mainstem_storage::{Bound, ReadError, TimestampedOffset};
 const NOTHING: FoundOffset =
     FoundOffset { offset: Offset::NONE, timestamp_ms: -1, leader_epoch: LeaderEpoch::NONE };
 
-impl Partitions {
+impl ShardNode {
     /// Asks each partition its question.
-    pub(super) fn answer_each<Q, A>(
+    fn answer_each<Q, A>(
         &self,
         items: &[Item<Q>],
         answer: impl Fn(&Partition, &Q) -> Result<A, ErrorCode>,
     ) -> Vec<Outcome<A>> {
         let one = |item: &Item<Q>| Outcome {
             slot: item.slot,
-            answer: match self.map.get(&item.key) {
+            answer: match self.partitions.get(&item.key) {
                 Some(partition) => answer(partition, &item.question),
-                None => Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION),
+                None => Err(self.absence(&item.key)),
             },
         };
         items.iter().map(one).collect()
     }
-}
 
-impl ShardNode {
     pub(super) fn handle_offsets(&mut self, asker: Asker, items: &[Item<OffsetQuestion>]) {
-        let outcomes = self.partitions.answer_each(items, find_offset);
+        let outcomes = self.answer_each(items, find_offset);
         self.tell(asker, Told::Offsets(outcomes));
     }
 
     pub(super) fn handle_epoch_end(&mut self, asker: Asker, items: &[Item<EpochEndQuestion>]) {
-        let outcomes = self.partitions.answer_each(items, epoch_end);
+        let outcomes = self.answer_each(items, epoch_end);
         self.tell(asker, Told::EpochEnd(outcomes));
     }
 
     pub(super) fn handle_producers(&mut self, asker: Asker, items: &[Item<()>]) {
         let producers = |partition: &Partition, (): &()| Ok(partition.log.producers());
-        let outcomes = self.partitions.answer_each(items, producers);
+        let outcomes = self.answer_each(items, producers);
         self.tell(asker, Told::Producers(outcomes));
     }
 
     pub(super) fn handle_delete_records(&mut self, asker: Asker, items: &[Item<Option<Offset>>]) {
         let mut outcomes = Vec::with_capacity(items.len());
         for item in items {
-            let answer = match self.partitions.get_mut(&item.key) {
-                Some(partition) => delete_records(partition, item.question),
-                None => Err(ErrorCode::UNKNOWN_TOPIC_OR_PARTITION),
-            };
-            if answer.is_ok() {
-                self.partitions.dirty.insert(item.key);
-            }
-            outcomes.push(Outcome { slot: item.slot, answer });
+            outcomes.push(Outcome { slot: item.slot, answer: self.delete_records(item) });
         }
         self.tell(asker, Told::DeleteRecords(outcomes));
+    }
+
+    fn delete_records(&mut self, item: &Item<Option<Offset>>) -> Result<Offset, ErrorCode> {
+        let Some(partition) = self.partitions.get_mut(&item.key) else {
+            return Err(self.absence(&item.key));
+        };
+        let before = first_to_stay(partition, item.question)?;
+        match partition.log.delete_records_before(before) {
+            Ok(start) => {
+                self.partitions.touch(item.key);
+                Ok(start)
+            }
+            Err(error) => {
+                let dir = partition.dir;
+                self.storage_failed(dir, "delete records", &error);
+                Err(ErrorCode::KAFKA_STORAGE_ERROR)
+            }
+        }
     }
 }
 
@@ -126,11 +135,12 @@ fn find_offset(partition: &Partition, question: &OffsetQuestion) -> Result<Found
     }
 }
 
-fn delete_records(partition: &mut Partition, before: Option<Offset>) -> Result<Offset, ErrorCode> {
+/// Which offset a deletion may leave as the first one.
+fn first_to_stay(partition: &Partition, before: Option<Offset>) -> Result<Offset, ErrorCode> {
     if is_internal(&partition.topic) {
         return Err(ErrorCode::INVALID_TOPIC_EXCEPTION);
     }
-    // Records of a compacted topic are kept by key, not by age (KAFKA's rule as well).
+    // Records of a compacted topic are kept by key, not by age (Kafka's rule as well).
     if !partition.log.config().cleanup_policy.delete {
         return Err(ErrorCode::POLICY_VIOLATION);
     }
@@ -139,8 +149,5 @@ fn delete_records(partition: &mut Partition, before: Option<Offset>) -> Result<O
     if before < Offset::ZERO || high_watermark < before {
         return Err(ErrorCode::OFFSET_OUT_OF_RANGE);
     }
-    partition.log.delete_records_before(before).map_err(|error| {
-        tracing::error!(topic = &*partition.topic, %error, "deleting records failed");
-        ErrorCode::KAFKA_STORAGE_ERROR
-    })
+    Ok(before)
 }

@@ -38,7 +38,7 @@ impl ShardNode {
         let mut keys = Vec::new();
         for item in &ask.items {
             let Some(partition) = self.partitions.map.get_mut(&item.key) else {
-                outcomes.push(failed(item, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION));
+                outcomes.push(failed(item, self.absence(&item.key)));
                 continue;
             };
             let nothing_yet = left == ask.bytes_max;

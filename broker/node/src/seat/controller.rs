@@ -12,7 +12,7 @@
 //! - The leader epoch of the metadata log is the number of this run.
 
 use super::identity::Identity;
-use super::{Seat, SeatThen, batch, load};
+use super::{Seat, SeatThen, batch, snapshot};
 use crate::api::{
     CoordinatorsWait, DeleteWait, MetadataWait, TopicsWait, alter_configs, create_partitions,
     incremental_alter_configs,
@@ -24,12 +24,16 @@ use crate::cluster::{
 use crate::config::{FlushPolicy, NodeConfig};
 use crate::effect::Effect;
 use crate::event::CommandToken;
+use crate::log_dirs::LogDirIndex;
 use crate::node::{NodeError, ShardNode};
-use crate::partition::{Partition, Then, open_log, sort_folders};
+use crate::partition::{FlushRule, Partition, Sorted, Then, open_log, sort_folders};
+use crate::placement::Placement;
 use mainstem_coordinator::group::{GroupConfig, GroupCoordinator};
 use mainstem_coordinator::transaction::{TransactionConfig, TransactionCoordinator};
-use mainstem_metadata::config::FlushPolicy as TopicFlushPolicy;
-use mainstem_metadata::{Command, ControllerSettings, Image, MetadataRecord, Reply, decide};
+use mainstem_metadata::config::{FlushPolicy as TopicFlushPolicy, TopicSettings};
+use mainstem_metadata::{
+    Command, Configs, ControllerSettings, Image, MetadataRecord, Reply, decide,
+};
 use mainstem_platform::{Now, Random};
 use mainstem_protocol::messages::CreateTopicsRequest;
 use mainstem_protocol::messages::create_topics::{CreatableTopic, CreatableTopicConfig};
@@ -45,6 +49,12 @@ pub(crate) const METADATA_KEY: PartitionKey = PartitionKey {
     topic: TopicId([0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]),
     partition: PartitionIndex(0),
 };
+
+/// The metadata log's folder in the first log directory.
+pub(super) const METADATA_FOLDER: &str = "__cluster_metadata-0";
+
+/// Segments of the metadata log are small, so that a snapshot lets most of them go.
+const METADATA_SEGMENT_BYTES: u32 = 16 << 20;
 
 /// Who goes on when a decision is durable.
 #[derive(Debug)]
@@ -69,16 +79,15 @@ pub(crate) enum ControllerThen {
     FeaturesUpdated(Ticket),
     /// A command of the registry is taken again, with the topic that it made.
     Registry { token: CommandToken, command: mainstem_registry::Command },
-    /// Nobody waits.
-    Nobody,
 }
 
-/// The metadata log keeps everything: it is the only copy.
+/// The metadata log keeps what no snapshot holds (see `snapshot`).
 fn metadata_log_config() -> LogConfig {
     LogConfig {
         retention_ms: None,
         retention_bytes: None,
         cleanup_policy: CleanupPolicy { delete: false, compact: false },
+        segment_bytes: METADATA_SEGMENT_BYTES,
         segment_ms: i64::MAX,
         segment_index_bytes: 1 << 20,
         ..LogConfig::default()
@@ -96,35 +105,51 @@ impl ShardNode {
         topic_defaults(&self.config_at_start)
     }
 
+    /// The metadata log is synced as a topic that says nothing of its own.
+    pub(super) fn metadata_flush_rule(&self) -> FlushRule {
+        FlushRule::from(&TopicSettings::resolve(&Configs::new(), &self.topic_defaults()))
+    }
+
     /// Opens everything that only shard zero has.
     pub(crate) fn open_seat(&mut self, now: Now) -> Result<(), NodeError> {
         let identity = Identity::open(&*self.disk, &self.config, &mut self.random)?;
-        let dir = self.config.log_dir.join(format!("{METADATA_TOPIC}-0"));
+        for (dir, reason) in &identity.offline {
+            self.fail_dir(*dir, reason);
+        }
+        let first = LogDirIndex::FIRST;
+        let dir = self.dirs.path(first).join(METADATA_FOLDER);
         self.refuse_lost_metadata(&identity, &dir)?;
-        let shutdown = match identity.closed_cleanly.contains(&format!("{METADATA_TOPIC}-0")) {
+        let shutdown = match identity.closed_cleanly[first.place()].contains(METADATA_FOLDER) {
             true => Shutdown::Clean,
             false => Shutdown::Unclean,
         };
         let log = open_log(&self.disk, &dir, metadata_log_config(), shutdown, now)?;
         let damaged = |problem| NodeError::Log { path: dir.display().to_string(), problem };
-        let decided = load::load_image(&log).map_err(damaged)?;
+        let (decided, tail_bytes) = snapshot::load(&*self.disk, &log).map_err(damaged)?;
         let epoch = LeaderEpoch(identity.run);
-        let flush = flush_policy(&self.config);
+        let flush = self.metadata_flush_rule();
         let name = Arc::from(METADATA_TOPIC);
-        self.partitions.adopt(Partition::new(name, METADATA_KEY, log, epoch, flush));
+        self.partitions.adopt(Partition::new(name, METADATA_KEY, first, log, epoch, flush));
         let tag = identity.run.to_string();
-        let removals = sort_folders(&*self.disk, &self.config.log_dir, &decided, &tag)
-            .map_err(|error| NodeError::LogDir(format!("sort folders: {error}")))?;
+        let sorted = sort_folders(&*self.disk, &self.dirs, &decided, &tag);
+        let Sorted { folders, removals } =
+            sorted.map_err(|error| NodeError::LogDir(format!("sort folders: {error}")))?;
         if !removals.is_empty() {
             self.effects.push_back(Effect::Remove { paths: removals });
         }
-        self.seat = Some(Box::new(self.make_seat(identity, decided)));
+        let placement = Placement::found(&decided, &folders, &self.dirs);
+        let mut seat = self.make_seat(identity, decided, placement);
+        seat.bytes_since_snapshot = tail_bytes;
+        self.seat = Some(Box::new(seat));
         self.restart_broker(now)?;
         let view = self.take_view();
-        self.follow(now, view).map_err(|problem| NodeError::Log {
-            path: self.config.log_dir.display().to_string(),
-            problem,
-        })
+        self.follow(now, view);
+        self.snapshot_metadata(now.wall_ms);
+        let reason = self.effects.iter().find_map(|effect| match effect {
+            Effect::Halt { reason } => Some(reason.clone()),
+            _ => None,
+        });
+        reason.map_or(Ok(()), |reason| Err(NodeError::LogDir(reason)))
     }
 
     /// Partitions without the metadata that explains them: somebody must look.
@@ -135,18 +160,20 @@ impl ShardNode {
             Ok(false) if identity.is_new || identity.run == 1 => Ok(()),
             // A start that died before its first record has no folder either, nor any topics.
             Ok(false) => {
-                let entries = self.disk.list(&self.config.log_dir);
-                let entries = entries.map_err(|error| NodeError::LogDir(error.to_string()))?;
-                match entries.iter().any(|entry| entry.is_dir) {
-                    true => refuse(format!("{} is gone, but logs are here", dir.display())),
-                    false => Ok(()),
+                for at in self.dirs.online() {
+                    let entries = self.disk.list(self.dirs.path(at));
+                    let entries = entries.map_err(|error| NodeError::LogDir(error.to_string()))?;
+                    if entries.iter().any(|entry| entry.is_dir) {
+                        return refuse(format!("{} is gone, but logs are here", dir.display()));
+                    }
                 }
+                Ok(())
             }
             Err(error) => refuse(format!("look for {}: {error}", dir.display())),
         }
     }
 
-    fn make_seat(&mut self, identity: Identity, decided: Image) -> Seat {
+    fn make_seat(&mut self, identity: Identity, decided: Image, placement: Placement) -> Seat {
         let config = Arc::clone(&self.config);
         let settings = ControllerSettings {
             brokers: vec![config.node_id],
@@ -155,6 +182,7 @@ impl ShardNode {
             partitions_per_topic_max: config.limits.topic_partitions_max,
             partitions_max: config.limits.partitions_max,
             broker_defaults: self.topic_defaults_at_start(),
+            group_settings: config.group_settings(),
             internal_topics: &INTERNAL_TOPICS,
             ..ControllerSettings::default()
         };
@@ -185,6 +213,8 @@ impl ShardNode {
             identity,
             decided,
             settings,
+            placement,
+            bytes_since_snapshot: 0,
             groups: GroupCoordinator::new(groups, self.random.next_u64()),
             transactions: TransactionCoordinator::new(transactions),
             registry: Registry::new(),
@@ -196,31 +226,43 @@ impl ShardNode {
 
     /// Gives the partitions their leader epoch of this run, before anybody is served.
     fn restart_broker(&mut self, now: Now) -> Result<(), NodeError> {
-        let command = Command::RestartBroker { broker: self.config.node_id };
-        self.decide(now, &command, ControllerThen::Nobody);
-        let Some(partition) = self.partitions.get_mut(&METADATA_KEY) else { return Ok(()) };
         let failed = |problem: String| NodeError::Log { path: METADATA_TOPIC.to_owned(), problem };
-        if let Some(task) = partition.log.unsynced() {
-            task.run(&*self.disk).map_err(|error| failed(format!("sync: {error}")))?;
-            partition.log.synced(task.receipt).map_err(|error| failed(error.to_string()))?;
+        let Some(seat) = self.seat.as_ref() else { return Ok(()) };
+        let command = Command::RestartBroker { broker: self.config.node_id };
+        let decision = decide(&seat.decided, &seat.settings, &mut self.random, &command);
+        if !decision.records.is_empty()
+            && let Err(error) = self.write_metadata(now, &decision.records)
+        {
+            return Err(failed(format!("write the new leader epochs: {}", error.name())));
         }
-        let end = partition.log.log_end_offset();
+        let end = self.sync_metadata().map_err(failed)?;
+        // The first view is taken from the decided image.
         self.commit(now, &METADATA_KEY, end);
-        // Nobody waits for this decision, and the first view is taken from the decided image.
-        if let Some(seat) = self.seat.as_mut() {
-            seat.resumed.clear();
-        }
         Ok(())
     }
 
-    fn take_view(&self) -> ClusterView {
-        let seat = self.seat.as_ref().expect("shard zero has a seat");
+    /// Makes the metadata log durable, here and now; says where it ends.
+    pub(super) fn sync_metadata(&mut self) -> Result<Offset, String> {
+        let Some(partition) = self.partitions.get_mut(&METADATA_KEY) else {
+            return Ok(Offset::ZERO);
+        };
+        if let Some(task) = partition.log.unsynced() {
+            task.run(&*self.disk).map_err(|error| format!("sync: {error}"))?;
+            partition.log.synced(task.receipt).map_err(|error| error.to_string())?;
+        }
+        Ok(partition.log.log_end_offset())
+    }
+
+    fn take_view(&mut self) -> ClusterView {
+        let seat = self.seat.as_mut().expect("shard zero has a seat");
+        seat.placement.follow(&seat.decided, &self.dirs);
         let log = self.partitions.get(&METADATA_KEY).map(|partition| &partition.log);
         ClusterView {
             cluster_id: Arc::clone(&seat.identity.cluster_id),
             run: seat.identity.run,
             image: Arc::new(seat.decided.clone()),
             offset: log.map_or(Offset::ZERO, |log| log.high_watermark()),
+            placement: seat.placement.clone(),
             closed_cleanly: Arc::clone(&seat.identity.closed_cleanly),
         }
     }
@@ -252,8 +294,10 @@ impl ShardNode {
             })?);
         }
         let batch = batch(now, values.iter().map(|value| (None, Some(value))), None)?;
+        let size_bytes = batch.len() as u64;
         self.append(now, &METADATA_KEY, batch, Origin::Coordinator).map_err(|(error, _)| error)?;
         let Some(seat) = self.seat.as_mut() else { return Ok(()) };
+        seat.bytes_since_snapshot += size_bytes;
         for record in records {
             if let Err(error) = seat.decided.apply(record) {
                 self.halt(format!("a decision does not fit its own image: {error}"));
@@ -313,7 +357,6 @@ impl ShardNode {
                 self.metrics.error(response.error_code);
                 self.respond(ticket, &response);
             }
-            (ControllerThen::Nobody, _) => {}
             (then, reply) => unreachable!("{then:?} does not follow {reply:?}"),
         }
     }
@@ -352,7 +395,7 @@ fn topic_defaults(config: &NodeConfig) -> BTreeMap<String, String> {
     defaults
 }
 
-pub(super) fn flush_policy(config: &NodeConfig) -> TopicFlushPolicy {
+fn flush_policy(config: &NodeConfig) -> TopicFlushPolicy {
     match config.flush {
         FlushPolicy::Commit => TopicFlushPolicy::Commit,
         FlushPolicy::Os => TopicFlushPolicy::Os,

@@ -32,6 +32,13 @@ pub(crate) struct CoordinatorsThen {
     result: Result<Offset, ErrorCode>,
 }
 
+impl CoordinatorsThen {
+    /// The same, of an append that came to nothing.
+    pub(super) fn refused(self, error: ErrorCode) -> CoordinatorsThen {
+        CoordinatorsThen { result: Err(error), ..self }
+    }
+}
+
 #[derive(Debug, Clone, Copy)]
 enum Machine {
     Groups,
@@ -290,7 +297,15 @@ impl ShardNode {
         let Some(key) = self.internal_key(machine, partition) else { return };
         tracing::warn!(topic = machine.topic(), %partition, "an append ended in doubt: load again");
         if let Err(problem) = self.load_internal(now, &key) {
-            self.halt(problem);
+            self.take_offline(&key, &problem);
+        }
+        if self.partitions.get(&key).is_none()
+            && let Some(seat) = self.seat.as_mut()
+        {
+            match machine {
+                Machine::Groups => seat.groups.resign(partition),
+                Machine::Transactions => seat.transactions.resign(partition),
+            }
         }
     }
 

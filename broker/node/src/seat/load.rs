@@ -1,4 +1,5 @@
-//! Reading logs back into machines: metadata at start, coordinators when their partitions open.
+//! Reading logs back into machines: coordinators when their partitions open. The metadata log is
+//! read through `snapshot`.
 //!
 //! Loading is synchronous, before the partition answers anybody, so no request ever meets a
 //! machine that knows only a part of its log. Records at the end that are not yet past the high
@@ -7,23 +8,22 @@
 use bytes::Bytes;
 use mainstem_coordinator::group::GroupCoordinator;
 use mainstem_coordinator::transaction::TransactionCoordinator;
-use mainstem_metadata::{Image, MetadataRecord};
 use mainstem_platform::Now;
 use mainstem_protocol::record::{Batch, ControlRecord, batches};
-use mainstem_protocol::{LeaderEpoch, PartitionIndex, ProducerId};
+use mainstem_protocol::{LeaderEpoch, Offset, PartitionIndex, ProducerId};
 use mainstem_registry::Registry;
 use mainstem_storage::{Bound, Log};
 
 /// Bytes read at a time; one larger batch is read whole.
 const READ_BYTES: u32 = 1 << 20;
 /// Largest size of one batch's records, unpacked. The broker wrote them itself, unpacked.
-const RECORDS_BYTES_MAX: usize = 256 << 20;
+pub(super) const RECORDS_BYTES_MAX: usize = 256 << 20;
 
-fn for_each_batch(
+pub(super) fn for_each_batch(
     log: &Log,
+    mut from: Offset,
     mut take: impl FnMut(&Batch) -> Result<(), String>,
 ) -> Result<(), String> {
-    let mut from = log.log_start_offset();
     while from < log.log_end_offset() {
         let read = log.read_bytes(from, READ_BYTES, Bound::LogEnd, true);
         let read = read.map_err(|error| error.to_string())?;
@@ -38,23 +38,6 @@ fn for_each_batch(
     Ok(())
 }
 
-/// The image that the metadata log describes.
-pub(super) fn load_image(log: &Log) -> Result<Image, String> {
-    let mut image = Image::new();
-    for_each_batch(log, |batch| {
-        if batch.view().is_control() {
-            return Ok(());
-        }
-        for record in batch.records(RECORDS_BYTES_MAX).map_err(|error| error.to_string())? {
-            let value = record.map_err(|error| error.to_string())?.value.unwrap_or_default();
-            let record = MetadataRecord::decode(value).map_err(|error| error.to_string())?;
-            image.apply(&record).map_err(|error| error.to_string())?;
-        }
-        Ok(())
-    })?;
-    Ok(image)
-}
-
 /// One partition of `__consumer_offsets`.
 pub(super) fn load_groups(
     groups: &mut GroupCoordinator,
@@ -64,7 +47,7 @@ pub(super) fn load_groups(
     now: Now,
 ) -> Result<(), String> {
     groups.begin_load(partition, epoch);
-    for_each_batch(log, |batch| {
+    for_each_batch(log, log.log_start_offset(), |batch| {
         let view = batch.view();
         let records = batch.records(RECORDS_BYTES_MAX).map_err(|error| error.to_string())?;
         let producer_id: ProducerId = view.producer_id();
@@ -96,7 +79,7 @@ pub(super) fn load_transactions(
     now: Now,
 ) -> Result<(), String> {
     transactions.begin_load(partition, epoch);
-    for_each_batch(log, |batch| {
+    for_each_batch(log, log.log_start_offset(), |batch| {
         let view = batch.view();
         if view.is_control() {
             return Ok(());
@@ -115,7 +98,7 @@ pub(super) fn load_transactions(
 
 /// The partition of `_schemas`.
 pub(super) fn load_registry(registry: &mut Registry, log: &Log) -> Result<(), String> {
-    for_each_batch(log, |batch| {
+    for_each_batch(log, log.log_start_offset(), |batch| {
         if batch.view().is_control() {
             return Ok(());
         }

@@ -8,9 +8,10 @@
 //! - What a machine promises leaves when the high watermark has passed the records behind it.
 //! - Machines are resumed from a queue, never from within a call to them.
 //!
-//! The rooms: `identity` is the log directory's own identity, `controller` decides metadata,
-//! `view` brings it to all shards, `load` reads logs back, `coordinators` drives groups and
-//! transactions, `markers` ends transactions on their partitions, `registry` hosts the schemas.
+//! The rooms: `identity` is the log directories' own identity, `controller` decides metadata,
+//! `snapshot` keeps its log short, `view` brings it to all shards, `load` reads logs back,
+//! `coordinators` drives groups and transactions, `markers` ends transactions on their partitions,
+//! `registry` hosts the schemas.
 
 mod controller;
 mod coordinators;
@@ -18,15 +19,18 @@ mod identity;
 mod load;
 mod markers;
 mod registry;
+mod snapshot;
 mod view;
 
 pub(crate) use controller::{ControllerThen, METADATA_KEY};
 pub(crate) use coordinators::context;
 pub(crate) use markers::MarkersFor;
 
-use crate::ask::{Asker, Ticket};
+use crate::ask::{Asker, PartitionKey, Ticket};
 use crate::event::CommandToken;
+use crate::log_dirs::LogDirIndex;
 use crate::node::ShardNode;
+use crate::placement::Placement;
 use bytes::{Bytes, BytesMut};
 use coordinators::CoordinatorsThen;
 use identity::Identity;
@@ -66,6 +70,10 @@ pub(crate) struct Seat {
     /// The image with every decision applied, durable or not: what the next decision is taken on.
     decided: Image,
     pub(crate) settings: ControllerSettings,
+    /// Where every partition is, also of those that are not published yet.
+    placement: Placement,
+    /// Bytes of the metadata log that no snapshot covers.
+    bytes_since_snapshot: u64,
     pub(crate) groups: GroupCoordinator,
     pub(crate) transactions: TransactionCoordinator,
     registry: Registry,
@@ -112,6 +120,27 @@ impl ShardNode {
             return true;
         }
         false
+    }
+
+    /// The log of these records is gone: what was to follow does not happen.
+    pub(crate) fn refuse_seat(&mut self, then: SeatThen, error: ErrorCode) {
+        match then {
+            SeatThen::Coordinators(then) => {
+                self.resume_seat(SeatThen::Coordinators(then.refused(error)));
+            }
+            SeatThen::Registry { token, .. } => {
+                self.registry_failed(token, error.name().to_owned());
+            }
+            // The metadata log is never offline: the broker halts before.
+            SeatThen::Decided { .. } => {}
+        }
+    }
+
+    /// A partition is in another directory now.
+    pub(crate) fn handle_moved(&mut self, key: PartitionKey, dir: LogDirIndex) {
+        if let Some(seat) = self.seat.as_mut() {
+            seat.placement.set(key, dir);
+        }
     }
 
     pub(crate) fn handle_seat_deadline(&mut self, now: Now) {

@@ -96,7 +96,7 @@ impl ShardNode {
         self.effects.push_back(Effect::CommandReply { token, reply: LocalReply::Registry(reply) });
     }
 
-    fn registry_failed(&mut self, token: CommandToken, reason: String) {
+    pub(super) fn registry_failed(&mut self, token: CommandToken, reason: String) {
         self.effects
             .push_back(Effect::CommandReply { token, reply: LocalReply::Failed { reason } });
     }

@@ -6,13 +6,11 @@
 //! - A view is taken over whole: settings of the broker are changed, partitions are opened and
 //!   removed and machines loaded before the first request is answered from it.
 
-use super::controller::{METADATA_KEY, flush_policy};
+use super::controller::METADATA_KEY;
 use super::identity::write_clean_shutdown;
 use super::load;
 use crate::ask::PartitionKey;
 use crate::cluster::{ClusterView, GROUP_TOPIC, SCHEMA_TOPIC, TRANSACTION_TOPIC};
-use crate::effect::Effect;
-use crate::event::ShardIndex;
 use crate::node::ShardNode;
 use crate::shard_message::ShardMessage;
 use mainstem_coordinator::group::ConsumerGroupOverrides;
@@ -32,33 +30,26 @@ impl ShardNode {
             }
         }
         view.offset = view.offset.plus(records.len() as i64);
-        if let Err(problem) = self.follow(now, view) {
-            self.halt(problem);
+        if let Some(seat) = self.seat.as_mut() {
+            seat.placement.follow(&view.image, &self.dirs);
+            view.placement = seat.placement.clone();
         }
+        self.follow(now, view);
     }
 
     /// Takes a view over on shard zero and sends it to the others.
-    pub(super) fn follow(&mut self, now: Now, view: ClusterView) -> Result<(), String> {
-        for shard in 1..self.shard_count {
-            let message = ShardMessage::Cluster(view.clone());
-            self.effects.push_back(Effect::ToShard { shard: ShardIndex(shard), message });
-        }
-        self.take_over(now, view)
+    pub(super) fn follow(&mut self, now: Now, view: ClusterView) {
+        self.tell_shards(|| ShardMessage::Cluster(view.clone()));
+        self.handle_view(now, view);
     }
 
     /// A view of shard zero arrived.
     pub(crate) fn handle_view(&mut self, now: Now, view: ClusterView) {
-        if let Err(problem) = self.take_over(now, view) {
-            self.halt(problem);
-        }
-    }
-
-    fn take_over(&mut self, now: Now, view: ClusterView) -> Result<(), String> {
         let old = self.cluster.take();
         let old = old.as_ref().map(|old| &*old.image);
         // Defaults of topics may have changed: then every topic has.
         let known = if self.follow_broker_configs(old, &view.image) { None } else { old };
-        let opened = self.follow_view(now, known, &view).map_err(|error| error.to_string())?;
+        let opened = self.follow_view(now, known, &view);
         let gone: Vec<Arc<str>> = old
             .into_iter()
             .flat_map(Image::topics)
@@ -68,7 +59,9 @@ impl ShardNode {
         self.follow_group_configs(old, &view.image);
         self.cluster = Some(view);
         for key in opened {
-            self.load_internal(now, &key)?;
+            if let Err(problem) = self.load_internal(now, &key) {
+                self.take_offline(&key, &problem);
+            }
         }
         if let Some(seat) = self.seat.as_mut()
             && !gone.is_empty()
@@ -77,7 +70,6 @@ impl ShardNode {
             seat.groups.handle_topics_deleted(&names);
         }
         self.unpark(now);
-        Ok(())
     }
 
     /// What was set for single groups reaches their coordinator.
@@ -111,9 +103,7 @@ impl ShardNode {
             return false;
         }
         self.config = Arc::new(self.config_at_start.with_changes(layers));
-        if let Some(metadata) = self.partitions.get_mut(&METADATA_KEY) {
-            metadata.flush = flush_policy(&self.config);
-        }
+        self.set_flush_rule(&METADATA_KEY, self.metadata_flush_rule());
         if let Some(seat) = self.seat.as_mut() {
             seat.settings.default_partitions = self.config.num_partitions;
         }
@@ -140,10 +130,12 @@ impl ShardNode {
     pub(crate) fn close_partitions(&mut self, _: Now) {
         let folders = self.close_logs();
         let Some(run) = self.cluster.as_ref().map(|view| view.run) else { return };
-        let dir = &self.config.log_dir;
-        // Without the proof the next start verifies more; nothing is lost.
-        if let Err(error) = write_clean_shutdown(&*self.disk, dir, self.shard, run, &folders) {
-            tracing::warn!(%error, "write down the clean shutdown");
+        for dir in self.dirs.online() {
+            let (path, folders) = (self.dirs.path(dir), &folders[dir.place()]);
+            // Without the proof the next start verifies more; nothing is lost.
+            if let Err(error) = write_clean_shutdown(&*self.disk, path, self.shard, run, folders) {
+                tracing::warn!(%error, "write down the clean shutdown");
+            }
         }
     }
 }

@@ -154,6 +154,14 @@ produce t-0 aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
   base=1
 metadata other auto
   other NONE partitions=3
+",
+    );
+}
+
+#[test]
+fn what_is_no_setting_of_this_broker_is_refused() {
+    check(
+        r"
 alter broker 1 node.id=2
   INVALID_REQUEST
 alter broker 2 num.partitions=2

@@ -443,3 +443,48 @@ fn a_transaction_that_should_have_ended_is_counted_as_late() {
     script.ask("advance 1");
     assert_eq!(late(&mut script), (0, 0));
 }
+
+#[test]
+fn a_transaction_ends_as_it_was_begun_whatever_the_level_becomes() {
+    check(
+        r"
+topic t 1
+  t NONE
+init A tid=a
+  NONE id=0 epoch=0
+produce t-0 a as=A v=12
+  base=0
+# The client has not heard of it yet.
+level transaction.version=0 down
+  NONE results=0
+end A commit v=5
+  NONE
+# It has raised the epoch.
+producers t-0
+  t-0 NONE
+    0:1 sequence=-1 coordinator=0 open=-1
+# Now it has heard.
+add A t-0
+  NONE
+produce t-0 b as=A v=11
+  base=2
+level transaction.version=2
+  NONE results=0
+end A abort v=4
+  NONE
+producers t-0
+  t-0 NONE
+    0:1 sequence=0 coordinator=0 open=-1
+# The epoch has not changed, and the next transaction may be of version 2.
+produce t-0 c as=A v=12
+  base=4
+end A commit v=5
+  NONE
+producers t-0
+  t-0 NONE
+    0:2 sequence=-1 coordinator=0 open=-1
+fetch t-0@0 committed
+  t-0 hw=6 [0:a 1:end 2:b 3:end 4:c 5:end] aborted=0@2
+",
+    );
+}

@@ -18,12 +18,14 @@ use mainstem_protocol::messages::offset_delete::{
 };
 use mainstem_protocol::messages::offset_fetch::OffsetFetchRequestGroup;
 use mainstem_protocol::messages::sync_group::SyncGroupRequestAssignment;
+use mainstem_protocol::messages::update_features::FeatureUpdateKey;
 use mainstem_protocol::messages::{
     ConsumerGroupDescribeRequest, ConsumerGroupHeartbeatRequest, ConsumerGroupHeartbeatResponse,
     CreateTopicsRequest, DeleteTopicsRequest, FindCoordinatorRequest, HeartbeatRequest,
     IncrementalAlterConfigsRequest, JoinGroupRequest, ListGroupsRequest, OffsetCommitRequest,
-    OffsetDeleteRequest, OffsetFetchRequest, SyncGroupRequest,
+    OffsetDeleteRequest, OffsetFetchRequest, SyncGroupRequest, UpdateFeaturesRequest,
 };
+use std::time::Duration;
 
 fn find(world: &mut World) {
     let request =
@@ -271,8 +273,8 @@ fn a_group_of_the_consumer_protocol_follows_its_topics_and_outlives_the_broker()
     }
 }
 
-/// `consumer.heartbeat.interval.ms` of the group, and what a member is told then.
-fn interval_told(world: &mut World, interval_ms: &str, epoch: i32) -> (i32, i32) {
+/// Sets `consumer.heartbeat.interval.ms` of the group.
+fn set_interval(world: &mut World, interval_ms: &str) -> ErrorCode {
     let config = AlterableConfig {
         name: "consumer.heartbeat.interval.ms".to_owned(),
         config_operation: 0,
@@ -285,11 +287,7 @@ fn interval_told(world: &mut World, interval_ms: &str, epoch: i32) -> (i32, i32)
     };
     let request =
         IncrementalAlterConfigsRequest { resources: vec![resource], ..Default::default() };
-    let response = world.call(1, 1, &request);
-    assert_eq!(response.responses[0].error_code, ErrorCode::NONE);
-    let told = beat(world, "a", epoch, None);
-    assert_eq!(told.error_code, ErrorCode::NONE, "{:?}", told.error_message);
-    (told.heartbeat_interval_ms, told.member_epoch)
+    world.call(1, 1, &request).responses[0].error_code
 }
 
 #[test]
@@ -297,9 +295,104 @@ fn a_group_has_settings_of_its_own_within_the_brokers_range() {
     let mut world = World::new(2);
     create(&mut world, "t1", 1);
     find(&mut world);
-    let (told_ms, epoch) = interval_told(&mut world, "7000", 0);
-    assert_eq!(told_ms, 7_000);
-    assert_eq!(interval_told(&mut world, "99000", epoch).0, 15_000);
-    world.crash(3);
+    assert_eq!(set_interval(&mut world, "7000"), ErrorCode::NONE);
+    let joined = beat(&mut world, "a", 0, None);
+    assert_eq!(joined.heartbeat_interval_ms, 7_000);
+    assert_eq!(set_interval(&mut world, "15001"), ErrorCode::INVALID_CONFIG);
+    assert_eq!(set_interval(&mut world, "4999"), ErrorCode::INVALID_CONFIG);
+    assert_eq!(set_interval(&mut world, "15000"), ErrorCode::NONE);
+    let epoch = joined.member_epoch;
     assert_eq!(beat(&mut world, "a", epoch, None).heartbeat_interval_ms, 15_000);
+    // A broker with another range keeps to it, whatever was set before.
+    let range = Duration::from_secs(5)..=Duration::from_secs(9);
+    world.config.consumer_groups.heartbeat_interval_range = range;
+    world.crash(3);
+    assert_eq!(beat(&mut world, "a", epoch, None).heartbeat_interval_ms, 9_000);
+    assert_eq!(set_interval(&mut world, "9001"), ErrorCode::INVALID_CONFIG);
+    assert_eq!(set_interval(&mut world, "8000"), ErrorCode::NONE);
+    assert_eq!(beat(&mut world, "a", epoch, None).heartbeat_interval_ms, 8_000);
+}
+
+/// Raises or lowers `group.version`.
+fn set_group_version(world: &mut World, level: i16) -> ErrorCode {
+    let update = FeatureUpdateKey {
+        feature: "group.version".to_owned(),
+        max_version_level: level,
+        upgrade_type: if level == 0 { 2 } else { 1 },
+        ..Default::default()
+    };
+    let request = UpdateFeaturesRequest { feature_updates: vec![update], ..Default::default() };
+    world.call(1, 2, &request).error_code
+}
+
+fn described(world: &mut World) -> (ErrorCode, String, usize) {
+    let request =
+        ConsumerGroupDescribeRequest { group_ids: vec!["g".to_owned()], ..Default::default() };
+    let group = world.call(1, 1, &request).groups.remove(0);
+    (group.error_code, group.group_state, group.members.len())
+}
+
+/// State and type of the only group.
+fn listed(world: &mut World) -> (String, String) {
+    let group = world.call(1, 5, &ListGroupsRequest::default()).groups.remove(0);
+    (group.group_state, group.group_type)
+}
+
+/// The member's epoch is the generation of a classic one.
+fn commit(world: &mut World, member: &str, epoch: i32, offset: i64) -> ErrorCode {
+    let request = OffsetCommitRequest {
+        group_id: "g".to_owned(),
+        generation_id_or_member_epoch: epoch,
+        member_id: member.to_owned(),
+        topics: vec![OffsetCommitRequestTopic {
+            name: "t".to_owned(),
+            partitions: vec![OffsetCommitRequestPartition {
+                partition_index: 0,
+                committed_offset: offset,
+                ..Default::default()
+            }],
+            ..Default::default()
+        }],
+        ..Default::default()
+    };
+    world.call(1, 9, &request).topics[0].partitions[0].error_code
+}
+
+#[test]
+fn group_version_0_is_without_the_consumer_protocol() {
+    for shards in [1, 2] {
+        let mut world = World::new(shards);
+        create(&mut world, "t", 2);
+        find(&mut world);
+        let epoch = beat(&mut world, "a", 0, None).member_epoch;
+        assert_eq!(commit(&mut world, "a", epoch, 5), ErrorCode::NONE);
+        let stable = (ErrorCode::NONE, "Stable".to_owned(), 1);
+        assert_eq!(described(&mut world), stable);
+
+        // A group that has members does not stand in the way.
+        assert_eq!(set_group_version(&mut world, 0), ErrorCode::NONE);
+        let refused = beat(&mut world, "a", epoch, None);
+        assert_eq!(refused.error_code, ErrorCode::UNSUPPORTED_VERSION);
+        assert_eq!(beat(&mut world, "b", 0, None).error_code, ErrorCode::UNSUPPORTED_VERSION);
+        assert_eq!(described(&mut world), (ErrorCode::UNSUPPORTED_VERSION, String::new(), 0));
+        world.crash(2);
+        assert_eq!(beat(&mut world, "a", epoch, None).error_code, ErrorCode::UNSUPPORTED_VERSION);
+        // The group is there still, and its member may say how far it came.
+        assert_eq!(listed(&mut world), ("Stable".to_owned(), "consumer".to_owned()));
+        assert_eq!(commit(&mut world, "a", epoch, 6), ErrorCode::NONE);
+
+        // The member that may not beat runs out; a classic one takes over with the offsets.
+        world.advance_ms(46_000);
+        world.advance_ms(1);
+        assert_eq!(listed(&mut world), ("Empty".to_owned(), "consumer".to_owned()));
+        join(&mut world);
+        assert_eq!(listed(&mut world).1, "classic");
+        assert_eq!(committed(&mut world), [6]);
+
+        // And back again.
+        assert_eq!(set_group_version(&mut world, 1), ErrorCode::NONE);
+        let joined = beat(&mut world, "b", 0, None);
+        assert_eq!(joined.error_code, ErrorCode::NONE, "{:?}", joined.error_message);
+        assert_eq!(listed(&mut world).1, "consumer");
+    }
 }

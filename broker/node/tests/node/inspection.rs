@@ -125,8 +125,18 @@ mark t-1 as=A coordinator=5 tv=2 epoch=2 commit
   t-1 NONE
 mark t-1 as=A coordinator=4 epoch=3
   t-1 TRANSACTION_COORDINATOR_FENCED
+# An older epoch is refused when nothing is open too.
+mark t-1 as=A coordinator=5 epoch=1
+  t-1 INVALID_PRODUCER_EPOCH
+mark t-1 as=A coordinator=5 tv=2 epoch=1
+  t-1 INVALID_PRODUCER_EPOCH
 fetch t-1@0 committed
   t-1 hw=4 [0:y 1:end 2:z 3:end]
+# The same one again is a repetition.
+mark t-1 as=A coordinator=5 tv=2 epoch=2 commit
+  t-1 NONE
+fetch t-1@0 committed
+  t-1 hw=5 [0:y 1:end 2:z 3:end 4:end]
 ",
     );
 }
@@ -248,6 +258,14 @@ features v=3
   supported metadata.version 30-30
   finalized group.version 1
   finalized metadata.version 30
+# Whoever uses the consumer protocol sees that it is off.
+level group.version=0 down
+  NONE results=0
+features v=3
+  supported metadata.version 30-30
+  finalized metadata.version 30
+level group.version=1
+  NONE results=0
 level metadata.version=29 down
   INVALID_UPDATE_VERSION results=0
 level transaction.version=2

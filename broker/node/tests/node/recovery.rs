@@ -1,10 +1,12 @@
 //! Stops, kills, power cuts, and disks that fail.
 
 use crate::driver::World;
-use crate::driver::script::{check, check_in};
+use crate::driver::script::{Script, check, check_in};
 use mainstem_node::NodeConfig;
-use mainstem_platform::{Disk, OpenMode};
+use mainstem_platform::{Disk, Job, Workers};
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier};
 
 #[test]
 fn what_was_acknowledged_survives_everything() {
@@ -78,7 +80,7 @@ init B
 #[test]
 fn a_failed_sync_halts_the_broker_and_answers_nobody() {
     let world = World::new(1);
-    let disk = std::sync::Arc::clone(&world.disk);
+    let disk = Arc::clone(&world.disk);
     let script = r"
 topic t 1
   t NONE
@@ -108,20 +110,99 @@ produce t-0 b
     assert!(world.take_frame(1).is_none(), "nothing is promised after it");
 }
 
-/// The log of a new topic cannot be opened after the topic was decided: a file is in the way of its
-/// folder. Whoever waits for the topic is not answered from a cluster that the shard does not have.
 #[test]
-fn a_decision_that_cannot_be_followed_halts_the_broker() {
-    let mut world = World::new(1);
-    let in_the_way = Path::new("/data/__consumer_offsets-0");
-    world.disk.open(in_the_way, OpenMode::CreateNew).expect("make a file");
-    let request = mainstem_protocol::messages::FindCoordinatorRequest {
-        key: "g".to_owned(),
-        ..Default::default()
+fn a_stop_answers_what_is_under_way() {
+    for shards in [1, 2] {
+        let mut script = Script::new(World::new(shards));
+        script.run("topic t 2\nproduce t-0 a");
+        // A long poll, a produce whose sync is under way, and one whose turn does not come any more.
+        let out = script.run("fetch t-1@0 wait=60000 on=4\nhold\nproduce t-0 b on=1\nstop");
+        assert_eq!(out, "  waits\n  no answer\n");
+        assert_eq!(script.run("fetched on=4"), "  t-1 hw=0 []\n");
+        assert_eq!(script.world.stopped, 0, "the produce is not answered");
+        assert_eq!(script.run("produce t-1 c on=2"), "  no answer\n");
+        assert_eq!(script.run("release\nanswer on=1"), "  base=1\n");
+        assert_eq!(script.world.stopped, usize::from(shards));
+        assert_eq!(script.run("start\nfetch t-0@0 t-1@0"), "  t-0 hw=2 [0:a 1:b]\n  t-1 hw=0 []\n");
+    }
+}
+
+#[test]
+fn a_stop_ends_although_something_hangs() {
+    let mut script = Script::new(World::new(2));
+    let out = script.run("topic t 2\nproduce t-0 a\nhold\nproduce t-0 b\nstop\nadvance 9000");
+    assert!(out.ends_with("  no answer\n"), "{out}");
+    assert_eq!(script.world.stopped, 0);
+    script.run("advance 2000");
+    assert_eq!(script.world.stopped, 2);
+}
+
+#[test]
+fn a_clean_stop_spares_the_next_start_the_reading() {
+    let mut script = Script::new(World::new(1));
+    let value = "v".repeat(100_000);
+    script.run("topic t 1 segment.bytes=1048576");
+    for _ in 0..28 {
+        script.run(&format!("produce t-0 {value}"));
+    }
+    let mut read_by = |command: &str| {
+        let before = script.world.disk.bytes_read();
+        script.run(command);
+        let read = script.world.disk.bytes_read() - before;
+        assert_eq!(script.ask("offsets t-0 latest"), "NONE offset=28 timestamp=-1");
+        read
     };
-    world.send(1, 3, &request);
-    assert!(world.halted.is_some(), "the broker goes offline");
-    assert!(world.take_frame(1).is_none(), "nobody is answered");
+    let (clean, killed, again) = (read_by("restart"), read_by("kill"), read_by("restart"));
+    // Of two closed segments and one with eight records, a kill has the last one read whole. A clean
+    // stop lets the next start look at heads of batches only.
+    assert!(800_000 < killed, "{killed}");
+    assert!(clean < killed / 2 && again < killed / 2, "{clean} {again} {killed}");
+    // The proof of a clean stop is good for one start.
+    assert!(800_000 < read_by("kill"));
+}
+
+/// Carries each job out on a thread of its own, and begins none before all are there.
+#[derive(Debug, Default)]
+struct SideBySide {
+    most: AtomicUsize,
+}
+
+impl Workers for SideBySide {
+    fn run_all(&self, jobs: Vec<Job<'_>>) {
+        self.most.fetch_max(jobs.len(), Ordering::Relaxed);
+        let barrier = Barrier::new(jobs.len());
+        std::thread::scope(|scope| {
+            for job in jobs {
+                scope.spawn(|| {
+                    barrier.wait();
+                    job();
+                });
+            }
+        });
+    }
+}
+
+#[test]
+fn logs_may_be_opened_side_by_side() {
+    let workers = Arc::new(SideBySide::default());
+    let further_log_dirs = vec!["/b".into()];
+    let config = NodeConfig { further_log_dirs, ..NodeConfig::default() };
+    let mut world = World::with_config(1, config);
+    world.workers = Arc::clone(&workers) as Arc<dyn Workers>;
+    let mut script = Script::new(world);
+    script.run("topic t 8");
+    for partition in 0..8 {
+        script.run(&format!("produce t-{partition} a b"));
+    }
+    for how in ["kill", "crash seed=3", "restart"] {
+        workers.most.store(0, Ordering::Relaxed);
+        script.run(how);
+        assert_eq!(workers.most.load(Ordering::Relaxed), 8, "all logs are opened at once");
+        for partition in 0..8 {
+            let out = script.ask(&format!("fetch t-{partition}@0"));
+            assert_eq!(out, format!("t-{partition} hw=2 [0:a 1:b]"));
+        }
+    }
 }
 
 #[test]

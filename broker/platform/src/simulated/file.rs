@@ -9,6 +9,7 @@ use crate::disk::{File, Mapping};
 use crate::random::{Random, SeededRandom};
 use std::io::{self, IoSlice};
 use std::os::fd::BorrowedFd;
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 
 /// Disks promise to write a sector whole or not at all.
@@ -121,6 +122,8 @@ pub(crate) struct SimulatedFile {
     pub(crate) life: u64,
     pub(crate) world: Arc<Mutex<World>>,
     pub(crate) inode: Arc<Mutex<Inode>>,
+    /// Where it was opened: tells which disk it is on.
+    pub(crate) path: PathBuf,
 }
 
 impl SimulatedFile {
@@ -139,6 +142,7 @@ impl File for SimulatedFile {
         let mut bytes: Vec<u8> = slices.iter().flat_map(|slice| slice.iter().copied()).collect();
         let position = usize::try_from(position).map_err(io::Error::other)?;
         let mut inode = lock(&self.inode);
+        world.check_change(&self.path, inode.seen.len() < position + bytes.len())?;
         let mut full = false;
         if let Some(room) = &mut world.room {
             let grows = (position + bytes.len()).saturating_sub(inode.seen.len());
@@ -157,10 +161,12 @@ impl File for SimulatedFile {
     }
 
     fn read_at(&self, buffer: &mut [u8], position: u64) -> io::Result<usize> {
-        self.check_alive(&lock(&self.world))?;
+        let mut world = lock(&self.world);
+        self.check_alive(&world)?;
         let inode = lock(&self.inode);
         let from = usize::try_from(position).map_err(io::Error::other)?.min(inode.seen.len());
         let count = buffer.len().min(inode.seen.len() - from);
+        world.bytes_read += count as u64;
         buffer[..count].copy_from_slice(&inode.seen[from..from + count]);
         Ok(count)
     }
@@ -171,9 +177,12 @@ impl File for SimulatedFile {
     }
 
     fn set_len(&self, len: u64) -> io::Result<()> {
-        self.check_alive(&lock(&self.world))?;
+        let world = lock(&self.world);
+        self.check_alive(&world)?;
         let len = usize::try_from(len).map_err(io::Error::other)?;
-        lock(&self.inode).set_len(len);
+        let mut inode = lock(&self.inode);
+        world.check_change(&self.path, inode.seen.len() < len)?;
+        inode.set_len(len);
         Ok(())
     }
 
@@ -181,7 +190,8 @@ impl File for SimulatedFile {
         let mut world = lock(&self.world);
         self.check_alive(&world)?;
         let mut inode = lock(&self.inode);
-        if let Err(error) = world.count_sync() {
+        let checked = world.check_change(&self.path, false);
+        if let Err(error) = checked.and_then(|()| world.count_sync()) {
             inode.pending.clear();
             return Err(error);
         }

@@ -10,7 +10,8 @@
 //!   its own crash by mistake cannot write into the new life.
 //!
 //! Faults on request: a full disk, a failing sync (the unsynced bytes are then dropped from what a
-//! crash may keep, as with a kernel that marks pages clean), flipped bits.
+//! crash may keep, as with a kernel that marks pages clean), flipped bits; and a directory that
+//! breaks or runs full alone, as if a disk of its own were mounted there.
 //!
 //! Not modelled: permissions, links, misdirected writes, slow disks.
 
@@ -19,10 +20,11 @@ mod names;
 #[cfg(test)]
 mod tests;
 
-use crate::disk::{Disk, Entry, File, OpenMode};
+use crate::disk::{Disk, Entry, File, OpenMode, Space};
 use crate::random::SeededRandom;
 use file::{Inode, SimulatedFile};
 use names::{Names, Node};
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -45,9 +47,36 @@ pub(crate) struct World {
     pub(crate) syncs_until_failure: Option<u64>,
     /// Syncs so far, for tests that count them.
     pub(crate) syncs: u64,
+    /// Bytes that were read from files so far.
+    pub(crate) bytes_read: u64,
+    /// Directories that are disks of their own, and what is wrong with them.
+    faults: BTreeMap<PathBuf, Fault>,
+}
+
+/// What is wrong with one directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// Every write, sync and change of names fails. What was read before can still be read.
+    Broken,
+    /// No file grows and none is made.
+    Full,
 }
 
 impl World {
+    fn fault_of(&self, path: &Path) -> Option<Fault> {
+        let found = self.faults.iter().find(|(dir, _)| path.starts_with(dir));
+        found.map(|(_, fault)| *fault)
+    }
+
+    /// Whether bytes and names of `path` can be changed; `grows` when the disk needs room for it.
+    pub(crate) fn check_change(&self, path: &Path, grows: bool) -> io::Result<()> {
+        match self.fault_of(path) {
+            Some(Fault::Broken) => Err(io::Error::other("simulated disk failure")),
+            Some(Fault::Full) if grows => Err(io::ErrorKind::StorageFull.into()),
+            _ => Ok(()),
+        }
+    }
+
     /// Counts one sync, or fails it as ordered. After a failure every sync fails: the disk is gone.
     pub(crate) fn count_sync(&mut self) -> io::Result<()> {
         match &mut self.syncs_until_failure {
@@ -107,9 +136,24 @@ impl SimulatedDisk {
         lock(&self.world).room
     }
 
+    /// Lets everything below `dir` fail from now on, through crashes too, until it is mended.
+    pub fn set_fault(&self, dir: &Path, fault: Fault) {
+        lock(&self.world).faults.insert(dir.to_owned(), fault);
+    }
+
+    /// Puts a working disk in the place of the faulty one, with what was on it.
+    pub fn mend(&self, dir: &Path) {
+        lock(&self.world).faults.remove(dir);
+    }
+
     /// How many syncs have worked so far.
     pub fn syncs(&self) -> u64 {
         lock(&self.world).syncs
+    }
+
+    /// How many bytes have been read from files so far.
+    pub fn bytes_read(&self) -> u64 {
+        lock(&self.world).bytes_read
     }
 
     /// Flips bits of one stored byte, behind everyone's back and durably.
@@ -140,15 +184,18 @@ impl Disk for SimulatedDisk {
                 return Err(io::ErrorKind::NotFound.into());
             }
             (None, _) => {
+                world.check_change(path, true)?;
                 let inode = Arc::new(Mutex::new(Inode::default()));
                 world.names.link(path, Node::File(inode.clone()))?;
                 inode
             }
         };
         if mode == OpenMode::CreateOrTruncate {
+            world.check_change(path, false)?;
             lock(&inode).set_len(0);
         }
-        Ok(Arc::new(SimulatedFile { life: world.life, world: self.world.clone(), inode }))
+        let path = path.to_owned();
+        Ok(Arc::new(SimulatedFile { life: world.life, world: self.world.clone(), inode, path }))
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<Entry>> {
@@ -156,22 +203,32 @@ impl Disk for SimulatedDisk {
     }
 
     fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
-        lock(&self.world).names.create_dir_all(dir)
+        let mut world = lock(&self.world);
+        if world.names.get(dir).is_none() {
+            world.check_change(dir, true)?;
+        }
+        world.names.create_dir_all(dir)
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        lock(&self.world).names.rename(from, to)
+        let mut world = lock(&self.world);
+        world.check_change(from, false)?;
+        world.check_change(to, false)?;
+        world.names.rename(from, to)
     }
 
     fn remove_file(&self, path: &Path) -> io::Result<()> {
         let mut world = lock(&self.world);
         world.names.file(path)?;
+        world.check_change(path, false)?;
         world.names.unlink(path);
         Ok(())
     }
 
     fn remove_dir_all(&self, dir: &Path) -> io::Result<()> {
-        lock(&self.world).names.remove_dir_all(dir)
+        let mut world = lock(&self.world);
+        world.check_change(dir, false)?;
+        world.names.remove_dir_all(dir)
     }
 
     fn exists(&self, path: &Path) -> io::Result<bool> {
@@ -181,8 +238,18 @@ impl Disk for SimulatedDisk {
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         let mut world = lock(&self.world);
         world.names.require_dir(dir)?;
+        world.check_change(dir, false)?;
         world.count_sync()?;
         world.names.sync_dir(dir);
         Ok(())
+    }
+
+    fn space(&self, dir: &Path) -> io::Result<Space> {
+        let world = lock(&self.world);
+        world.names.require_dir(dir)?;
+        let used: u64 =
+            world.names.files().iter().map(|(_, inode)| lock(inode).bytes().len() as u64).sum();
+        let usable_bytes = world.room.unwrap_or(u64::MAX - used);
+        Ok(Space { total_bytes: used.saturating_add(usable_bytes), usable_bytes })
     }
 }

@@ -10,7 +10,10 @@ use mainstem_node::ConfigProblem;
 use super::source::Given;
 
 /// Another name for the same setting.
-pub(super) const SAME: [(&str, &str); 2] = [("log.dirs", "log.dir"), ("broker.id", "node.id")];
+pub(super) const SAME: [(&str, &str); 1] = [("broker.id", "node.id")];
+
+/// Two settings of the same thing: only one of them may be given.
+const EITHER: [(&str, &str); 1] = [("log.dirs", "log.dir")];
 
 /// The same setting in another unit: the value is multiplied.
 pub(super) const UNITS: [(&str, &str, i64); 4] = [
@@ -21,10 +24,9 @@ pub(super) const UNITS: [(&str, &str, i64); 4] = [
 ];
 
 /// Settings without a meaning here: threads are shards, and this broker stands alone.
-pub(super) const MEANINGLESS: [&str; 21] = [
+pub(super) const MEANINGLESS: [&str; 20] = [
     "num.network.threads",
     "num.io.threads",
-    "num.recovery.threads.per.data.dir",
     "num.replica.fetchers",
     "socket.send.buffer.bytes",
     "socket.receive.buffer.bytes",
@@ -57,12 +59,17 @@ pub(super) fn translate(
     }
     for (theirs, ours) in SAME {
         let Some(value) = given.remove(theirs) else { continue };
-        if theirs == "log.dirs" && value.value.contains(',') {
-            problems.push(value.problem(theirs, "names more than one directory".into()));
-        } else if given.contains_key(ours) {
+        if given.contains_key(ours) {
             problems.push(value.problem(theirs, format!("{ours} is given too")));
         } else {
             given.insert(ours.into(), value);
+        }
+    }
+    for (one, other) in EITHER {
+        if given.contains_key(other)
+            && let Some(value) = given.remove(one)
+        {
+            problems.push(value.problem(one, format!("{other} is given too")));
         }
     }
     for (theirs, ours, factor) in UNITS {

@@ -52,9 +52,29 @@ fn a_server_properties_file_starts() {
 }
 
 #[test]
+fn log_directories_are_a_list() {
+    let config = load("log.dirs = ['/a', '/b']\nnum.recovery.threads.per.data.dir = 4", &[]);
+    let config = config.unwrap();
+    let dirs: Vec<_> = config.node.log_dirs().filter_map(Path::to_str).collect();
+    assert_eq!(dirs, ["/a", "/b"]);
+    assert_eq!(config.node.recovery_threads, 4);
+    let config = load_named("server.properties", "log.dirs=/a, /b ,/c\n", &[]).unwrap();
+    let dirs: Vec<_> = config.node.log_dirs().filter_map(Path::to_str).collect();
+    assert_eq!(dirs, ["/a", "/b", "/c"]);
+    for (text, expected) in [
+        ("log.dirs = '/a,/b,/a'", "log.dirs: names /a twice"),
+        ("log.dirs = '/a,,/b'", "log.dirs: names a directory without a name (from FILE)"),
+        ("log.dirs = '/a'\nlog.dir = '/b'", "log.dirs: log.dir is given too (from FILE)"),
+    ] {
+        let problem = load(text, &[]).unwrap_err();
+        assert!(problem.starts_with(expected), "{text}: {problem}");
+    }
+}
+
+#[test]
 fn all_problems_are_said_at_once_with_their_keys() {
     let toml = "listeners = 'SSL://x:1'\nshards = 0\nnum.partitions = 'many'\nno.such.key = 1\n\
-                log.dirs = ['/a', '/b']\nauto.create.topics.enable = 'perhaps'\n\
+                log.dirs = ['/a', '']\nauto.create.topics.enable = 'perhaps'\n\
                 log.segment.bytes = 5\nlog.preallocate = true\n";
     let problems = load(toml, &[("MAINSTEM_MAX_CONNECTIONS", "-5")]).unwrap_err();
     for expected in [
@@ -62,7 +82,7 @@ fn all_problems_are_said_at_once_with_their_keys() {
         "shards: invalid value `0`: Value must be at least 1 (from FILE)",
         "num.partitions: invalid value `many`: Not a number of type INT (from FILE)",
         "no.such.key: no setting has this name (from FILE)",
-        "log.dirs: names more than one directory (from FILE)",
+        "log.dirs: names a directory without a name (from FILE)",
         "auto.create.topics.enable: invalid value `perhaps`: Expected value to be either true or \
          false (from FILE)",
         "max.connections: invalid value `-5`: Value must be at least 1 (from MAINSTEM_MAX_CONNECTIONS)",
@@ -107,6 +127,7 @@ fn every_row_of_the_table_can_be_given() {
         ("advertised.listeners", "PLAINTEXT://here:1"),
         ("broker.rack", "r1"),
         ("cluster.id", "MkU3OEVBNTcwNTJENDM2Qg"),
+        ("log.dirs", "/a,/b"),
         ("port", "1"),
         ("shards", "2"),
     ];

@@ -82,9 +82,14 @@ fn add(sum: &mut MetricsSnapshot, shard: &MetricsSnapshot) {
     sum.malformed_requests += shard.malformed_requests;
     sum.connections += shard.connections;
     sum.partitions += shard.partitions;
+    sum.partitions_offline += shard.partitions_offline;
+    // Every shard knows of all failed directories.
+    sum.log_dirs_offline = sum.log_dirs_offline.max(shard.log_dirs_offline);
     sum.fetches_waiting += shard.fetches_waiting;
     sum.fetch_sessions += shard.fetch_sessions;
     sum.log_bytes += shard.log_bytes;
+    sum.recovery_scanned_bytes += shard.recovery_scanned_bytes;
+    sum.recovery_segments_max = sum.recovery_segments_max.max(shard.recovery_segments_max);
     sum.open_transactions += shard.open_transactions;
     sum.partitions_with_late_transactions += shard.partitions_with_late_transactions;
     sum.requests_under_way += shard.requests_under_way;
@@ -161,14 +166,26 @@ impl Scrape {
         ]
     }
 
-    fn gauges(&self) -> [(&'static str, &'static str, u64); 9] {
+    fn gauges(&self) -> [(&'static str, &'static str, u64); 13] {
         let node = &self.snapshot;
         [
             ("connections", "Open connections.", self.broker.status.connections() as u64),
             ("partitions", "Partitions.", node.partitions),
+            ("partitions_offline", "Partitions not usable.", node.partitions_offline),
+            ("log_dirs_offline", "Log directories that failed.", node.log_dirs_offline),
             ("fetches_waiting", "Fetch requests that wait for data.", node.fetches_waiting),
             ("fetch_sessions", "Open fetch sessions.", node.fetch_sessions),
             ("log_bytes", "Bytes in the logs.", node.log_bytes),
+            (
+                "recovery_scanned_bytes",
+                "Bytes that were verified to open the logs.",
+                node.recovery_scanned_bytes,
+            ),
+            (
+                "recovery_segments_max",
+                "Segments that were verified to open a log, of the log with most.",
+                node.recovery_segments_max,
+            ),
             ("open_transactions", "Producers with an open transaction.", node.open_transactions),
             (
                 "partitions_with_late_transactions",

@@ -45,6 +45,7 @@ impl Shard {
             Effect::Compact { token, task } => {
                 self.pool.compact(token, task, self.mailbox.clone());
             }
+            Effect::Copy { token, job } => self.pool.copy(token, job, self.mailbox.clone()),
             Effect::Remove { paths } => self.pool.remove(paths),
             Effect::CommandReply { token, reply } => {
                 if let Some(waiting) = self.commands.remove(&token) {

@@ -12,7 +12,7 @@ use mainstem_node::{
     CommandToken, ConnectionId, Event, LocalCommand, LocalReply, NodeConfig, ShardIndex, ShardNode,
 };
 use mainstem_platform::os::{OsClock, os_seed};
-use mainstem_platform::{Clock, Disk, Now};
+use mainstem_platform::{Clock, Disk, Now, Workers};
 use tokio::sync::oneshot;
 use tokio::task::{LocalSet, yield_now};
 
@@ -21,6 +21,7 @@ use crate::acceptor;
 use crate::connection::{Connection, ConnectionLimits};
 use crate::disk_pool::DiskPool;
 use crate::error::ServerError;
+use crate::recovery::RecoveryThreads;
 use crate::status::{Place, Status};
 
 /// The machine's calls are deep in places (recovery, decoding) and never recursive.
@@ -148,7 +149,9 @@ impl Shard {
     fn open(seed: ShardSeed) -> Result<Self, ServerError> {
         let ShardSeed { index, config, disk, pool, status, limits, mailboxes, .. } = seed;
         let shard_count = u16::try_from(mailboxes.len()).unwrap_or(u16::MAX);
-        let node = ShardNode::open(config, index, shard_count, disk, os_seed(), OsClock.now())
+        let workers: Arc<dyn Workers> = Arc::new(RecoveryThreads::new(&config, shard_count));
+        let (doors, now) = ((disk, workers), OsClock.now());
+        let node = ShardNode::open_with(config, index, shard_count, doors, os_seed(), now)
             .map_err(|source| ServerError::Open { shard: index.0, source })?;
         if let Some(listener) = seed.listener {
             let listener = tokio::net::TcpListener::from_std(listener)

@@ -26,6 +26,8 @@ fn metrics_count_what_happened_on_all_shards() {
     assert!(value("mainstem_batches_appended_total") >= 2.0);
     assert_eq!(value("mainstem_connections"), 1.0);
     assert_eq!(value("mainstem_shards"), 2.0);
+    assert_eq!(value("mainstem_log_dirs_offline"), 0.0);
+    assert_eq!(value("mainstem_partitions_offline"), 0.0);
     assert!(answer.body.ends_with("# EOF\n"));
 }
 

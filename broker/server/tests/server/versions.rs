@@ -7,6 +7,9 @@ use mainstem_protocol::codec::Request;
 use mainstem_protocol::messages::add_partitions_to_txn::{
     AddPartitionsToTxnTopic, AddPartitionsToTxnTransaction,
 };
+use mainstem_protocol::messages::alter_replica_log_dirs::{
+    AlterReplicaLogDir, AlterReplicaLogDirTopic,
+};
 use mainstem_protocol::messages::create_partitions::CreatePartitionsTopic;
 use mainstem_protocol::messages::create_topics::CreatableTopic;
 use mainstem_protocol::messages::describe_configs::DescribeConfigsResource;
@@ -137,6 +140,12 @@ fn administering() {
             assert_eq!(response.results[0].error_code, ErrorCode::NONE, "{version}");
         },
     );
+}
+
+#[test]
+fn configuring() {
+    let (_broker, mut client, _) = setup();
+    let client = &mut client;
     let resources = [(2, "topic", "retention.ms"), (4, "", "log.retention.ms")];
     each_version(
         client,
@@ -307,6 +316,40 @@ fn coordinators_and_offsets() {
                 None => response.topics[0].partitions[0].committed_offset,
             };
             assert_eq!(offset, 1, "{version}");
+        },
+    );
+}
+
+#[test]
+fn log_directories() {
+    let (broker, mut client, _) = setup();
+    let path = broker.data_dir().display().to_string();
+    let client = &mut client;
+    each_version(
+        client,
+        |_| DescribeLogDirsRequest { topics: None },
+        |version, response| {
+            let dir = &response.results[0];
+            assert_eq!(dir.error_code, ErrorCode::NONE, "{version}");
+            assert_eq!((&dir.log_dir, dir.topics.len()), (&path, 1), "{version}");
+            assert_eq!(dir.total_bytes == -1, version < 4, "{version}");
+        },
+    );
+    each_version(
+        client,
+        |_| {
+            let dir = |(path, partition): (&str, i32)| {
+                let topic =
+                    AlterReplicaLogDirTopic { name: "topic".into(), partitions: vec![partition] };
+                AlterReplicaLogDir { path: path.into(), topics: vec![topic] }
+            };
+            let dirs = [(path.as_str(), 0), ("/nowhere", 1)].map(dir);
+            AlterReplicaLogDirsRequest { dirs: dirs.into() }
+        },
+        |version, response| {
+            let rows = response.results[0].partitions.iter().map(|row| row.error_code);
+            let expected = [ErrorCode::NONE, ErrorCode::LOG_DIR_NOT_FOUND];
+            assert_eq!(rows.collect::<Vec<_>>(), expected, "{version}");
         },
     );
 }

@@ -122,7 +122,10 @@ fn nothing_is_there_twice(all: &Rows) -> Result<(), Broken> {
     for (partition, rows) in all {
         for (offset, value) in rows {
             if !seen.insert((partition, value)) {
-                return broken("twice", format!("{} is twice in {partition}, {offset}", value.text()));
+                return broken(
+                    "twice",
+                    format!("{} is twice in {partition}, {offset}", value.text()),
+                );
             }
         }
     }
@@ -135,7 +138,10 @@ fn order_is_kept(all: &Rows) -> Result<(), Broken> {
         for (offset, value) in rows {
             let before = last.insert(&value.group, value.number);
             if before.is_some_and(|before| value.number < before) {
-                return broken("order", format!("{} is late in {partition}, {offset}", value.text()));
+                return broken(
+                    "order",
+                    format!("{} is late in {partition}, {offset}", value.text()),
+                );
             }
         }
     }
@@ -148,7 +154,10 @@ fn nothing_is_lost(acknowledged: &[(i32, i64, Value)], all: &Rows) -> Result<(),
         if found != Some(value) {
             let found = found.map(Value::text);
             let value = value.text();
-            return broken("lost", format!("acknowledged {value} at {partition}, {offset}: {found:?}"));
+            return broken(
+                "lost",
+                format!("acknowledged {value} at {partition}, {offset}: {found:?}"),
+            );
         }
     }
     Ok(())

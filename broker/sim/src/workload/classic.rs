@@ -144,10 +144,8 @@ impl Membership {
     }
 
     pub(super) fn send_leave(&mut self, port: &mut Port) -> i32 {
-        let member = MemberIdentity {
-            member_id: self.member_id.clone(),
-            ..MemberIdentity::default()
-        };
+        let member =
+            MemberIdentity { member_id: self.member_id.clone(), ..MemberIdentity::default() };
         let request = LeaveGroupRequest {
             group_id: self.group(),
             members: vec![member],

@@ -272,8 +272,8 @@ impl Member {
             }
         } else {
             let nothing_new = before == offsets;
-            self.commit_now |= !offsets.is_empty()
-                && (nothing_new || self.winding_down || port.random.one_in(4));
+            self.commit_now |=
+                !offsets.is_empty() && (nothing_new || self.winding_down || port.random.one_in(4));
         }
         Ok(false)
     }

@@ -3,6 +3,7 @@
 //! - `setup` makes the topics.
 //! - `producer` sends without transactions, idempotently, several batches in flight.
 //! - `transactor` sends in transactions, by either version of the protocol.
+//! - `mover` moves partitions between log directories.
 //! - `reader` reads all partitions from the beginning, again and again to the end.
 //! - `member` takes part in a group. It comes, goes, falls silent and comes back. What it does with its
 //!   partitions is either to commit how far it has read, or to process: to write what it reads into
@@ -17,6 +18,7 @@ mod heartbeats;
 mod intake;
 mod member;
 mod membership;
+mod mover;
 mod offset_auditor;
 mod positions;
 mod processing;
@@ -27,6 +29,7 @@ mod transactor;
 
 pub(crate) use member::{Member, MemberPlan};
 pub(crate) use membership::{HEARTBEAT, Kind, SESSION};
+pub(crate) use mover::Mover;
 pub(crate) use offset_auditor::OffsetAuditor;
 pub(crate) use producer::Producer;
 pub(crate) use reader::Reader;

@@ -290,7 +290,8 @@ impl Processing {
                 Ok(Progress::Lost)
             }
             error => {
-                let text = format!("{} {:?} {phase:?}: {error:?}", self.transactional_id, self.protocol);
+                let text =
+                    format!("{} {:?} {phase:?}: {error:?}", self.transactional_id, self.protocol);
                 Err(Broken::protocol(text))
             }
         }
@@ -399,9 +400,7 @@ impl Processing {
 fn may_refuse(phase: Phase, error: ErrorCode) -> bool {
     let of_group = [ErrorCode::ILLEGAL_GENERATION, ErrorCode::UNKNOWN_MEMBER_ID];
     match phase {
-        Phase::CommitOffsets => {
-            of_group.contains(&error) || error == ErrorCode::INVALID_TXN_STATE
-        }
+        Phase::CommitOffsets => of_group.contains(&error) || error == ErrorCode::INVALID_TXN_STATE,
         Phase::Produce | Phase::AddPartitions | Phase::AddOffsets => {
             error == ErrorCode::INVALID_TXN_STATE
         }

@@ -42,7 +42,9 @@ enum Phase {
     Producing,
     /// Some partitions have their records; the marker of before comes again.
     Meddling,
-    Ending { commit: bool },
+    Ending {
+        commit: bool,
+    },
 }
 
 #[derive(Debug)]
@@ -251,7 +253,10 @@ impl Transactor {
         self.must_abort = false;
         match self.phase {
             Phase::Ending { commit: true } => self.note_ending(Ending::Unknown),
-            Phase::Adding | Phase::Producing | Phase::Meddling | Phase::Ending { commit: false } => {
+            Phase::Adding
+            | Phase::Producing
+            | Phase::Meddling
+            | Phase::Ending { commit: false } => {
                 self.note_ending(Ending::Aborted);
             }
             Phase::NeedsCoordinator => return,

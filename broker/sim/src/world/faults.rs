@@ -6,8 +6,12 @@
 use super::mortal::MortalDisk;
 use super::{Occurrence, World};
 use crate::port::Broken;
-use mainstem_node::{Event, ShardIndex, ShardNode};
-use mainstem_platform::{Disk, Random, SeededRandom};
+use crate::run::DIRS;
+use mainstem_node::{Effect, Event, ShardIndex, ShardNode};
+use mainstem_platform::simulated::Fault as DiskFault;
+use mainstem_platform::{Disk, Now, Random, SeededRandom};
+use std::collections::VecDeque;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -43,9 +47,11 @@ enum Fault {
     FailSync,
     FillDisk,
     Cut,
+    /// The disk of the second log directory, where there is one, until the next start.
+    BreakDisk,
 }
 
-const FAULTS: [Fault; 8] = [
+const FAULTS: [Fault; 9] = [
     Fault::Fall(Fall::Power),
     Fault::Fall(Fall::Kill),
     Fault::Fall(Fall::Stop),
@@ -54,6 +60,7 @@ const FAULTS: [Fault; 8] = [
     Fault::FailSync,
     Fault::FillDisk,
     Fault::Cut,
+    Fault::BreakDisk,
 ];
 
 /// What goes wrong in a run, and how often.
@@ -72,7 +79,12 @@ pub(crate) struct Weather {
 impl Default for Weather {
     /// Everything, often.
     fn default() -> Self {
-        Self { fault_us: 150_000, sync_us: 2_000, weights: [3, 2, 1, 2, 2, 1, 1, 4], broken_start: 6 }
+        Self {
+            fault_us: 150_000,
+            sync_us: 2_000,
+            weights: [3, 2, 1, 2, 2, 1, 1, 4, 2],
+            broken_start: 6,
+        }
     }
 }
 
@@ -146,6 +158,11 @@ impl World {
                 self.after(100_000, Occurrence::Room);
             }
             Fault::Cut => self.cut_connection(),
+            Fault::BreakDisk if self.has_two_dirs() => {
+                self.note(format_args!("the second disk breaks"));
+                self.disk.set_fault(Path::new(DIRS[1]), DiskFault::Broken);
+            }
+            Fault::BreakDisk => {}
         }
     }
 
@@ -195,10 +212,39 @@ impl World {
         }
     }
 
-    /// What a shell does for a clean stop: every shard closes its logs, messages are delivered.
+    pub(crate) fn has_two_dirs(&self) -> bool {
+        !self.config.further_log_dirs.is_empty()
+    }
+
+    /// What a shell does for a clean stop: every shard is told, messages are delivered and syncs
+    /// done until all have closed their logs or wait for something that does not come.
     fn stop_cleanly(&mut self) {
+        let mut events: VecDeque<(usize, Event)> =
+            (0..self.shards.len()).map(|shard| (shard, Event::Shutdown)).collect();
+        while let Some((shard, event)) = events.pop_front() {
+            let node = &mut self.shards[shard];
+            node.handle_event(self.now, event);
+            node.end_pass(self.now);
+            while let Some(effect) = node.poll_effect() {
+                match effect {
+                    Effect::ToShard { shard: to, message } => {
+                        let from = ShardIndex(shard as u16);
+                        let event = Event::FromShard { from, message };
+                        events.push_back((usize::from(to.0), event));
+                    }
+                    Effect::Sync { token, job } => {
+                        let result = job.run(&self.mortal);
+                        events.push_back((shard, Event::Synced { token, result }));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        // What was on its way when the stop came is lost, so patience may have to end.
+        let patience = self.config.limits.stop_patience;
+        let instant = self.now.instant.plus(patience);
         for node in &mut self.shards {
-            node.handle_event(self.now, Event::Shutdown);
+            node.handle_deadline(Now { instant, ..self.now });
             while node.poll_effect().is_some() {}
         }
     }
@@ -209,6 +255,7 @@ impl World {
         }
         // A sync that was ordered to fail may be one of the start's own; faults end with a fall.
         self.disk.mend_syncs();
+        self.disk.mend(Path::new(DIRS[1]));
         self.mortal = MortalDisk::new(self.disk.clone());
         if self.faulty && self.random.one_in(self.weather.broken_start) {
             let last_write_permille = self.random.below(1_001);

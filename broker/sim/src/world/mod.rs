@@ -21,8 +21,8 @@ use crate::schedule::{Schedule, delay};
 use crate::trace::Trace;
 use bytes::{Bytes, BytesMut};
 use mainstem_node::{
-    CompactionToken, ConnectionId, Effect, Event, NodeConfig, ResponseSegment, ShardIndex,
-    ShardMessage, ShardNode, SyncJob, SyncToken,
+    CompactionToken, ConnectionId, CopyJob, CopyToken, Effect, Event, NodeConfig, ResponseSegment,
+    ShardIndex, ShardMessage, ShardNode, SyncJob, SyncToken,
 };
 use mainstem_platform::simulated::SimulatedDisk;
 use mainstem_platform::{Disk as _, Instant, Now, Random, SeededRandom};
@@ -40,18 +40,61 @@ const BEGIN_WALL_MS: i64 = 1_700_000_000_000;
 /// Something that is going to happen.
 #[derive(Debug)]
 pub(crate) enum Occurrence {
-    Wake { actor: usize },
-    Accepted { actor: usize, connection: u64 },
-    FrameArrives { connection: u64, frame: Bytes },
-    AnswerArrives { connection: u64, frame: Bytes },
-    ConnectionLost { connection: u64 },
-    Message { life: u64, from: ShardIndex, to: ShardIndex, message: ShardMessage },
-    Compact { life: u64, shard: usize, token: CompactionToken, task: Box<CompactionTask> },
+    Wake {
+        actor: usize,
+    },
+    Accepted {
+        actor: usize,
+        connection: u64,
+    },
+    FrameArrives {
+        connection: u64,
+        frame: Bytes,
+    },
+    AnswerArrives {
+        connection: u64,
+        frame: Bytes,
+    },
+    ConnectionLost {
+        connection: u64,
+    },
+    Message {
+        life: u64,
+        from: ShardIndex,
+        to: ShardIndex,
+        message: ShardMessage,
+    },
+    Compact {
+        life: u64,
+        shard: usize,
+        token: CompactionToken,
+        task: Box<CompactionTask>,
+    },
     /// What is left to be done of the job; an error that came early stays one.
-    SyncEnds { life: u64, shard: usize, token: SyncToken, left: Result<Option<SyncJob>, String> },
-    Remove { life: u64, paths: Vec<PathBuf> },
-    EndPass { life: u64, shard: usize },
-    Deadline { life: u64, shard: usize },
+    SyncEnds {
+        life: u64,
+        shard: usize,
+        token: SyncToken,
+        left: Result<Option<SyncJob>, String>,
+    },
+    CopyEnds {
+        life: u64,
+        shard: usize,
+        token: CopyToken,
+        job: CopyJob,
+    },
+    Remove {
+        life: u64,
+        paths: Vec<PathBuf>,
+    },
+    EndPass {
+        life: u64,
+        shard: usize,
+    },
+    Deadline {
+        life: u64,
+        shard: usize,
+    },
     Fault,
     /// A full disk has room again.
     Room,
@@ -80,6 +123,7 @@ impl Occurrence {
             Self::Fault => 12,
             Self::Room => 13,
             Self::Start => 14,
+            Self::CopyEnds { shard, .. } => 15 | (*shard as u64) << 8,
         }
     }
 }
@@ -203,6 +247,7 @@ impl World {
             Occurrence::Message { life, .. }
             | Occurrence::SyncEnds { life, .. }
             | Occurrence::Compact { life, .. }
+            | Occurrence::CopyEnds { life, .. }
             | Occurrence::Remove { life, .. }
             | Occurrence::EndPass { life, .. }
             | Occurrence::Deadline { life, .. }
@@ -229,6 +274,13 @@ impl World {
                 let result = task.step(&self.mortal);
                 if !self.mortal.is_dead() {
                     self.handle(shard, Event::Compacted { token, task, result });
+                }
+            }
+            Occurrence::CopyEnds { shard, token, job, .. } => {
+                let result = job.run(&self.mortal);
+                if !self.mortal.is_dead() {
+                    self.note(format_args!("shard {shard} copied {result:?}"));
+                    self.handle(shard, Event::Copied { token, result });
                 }
             }
             Occurrence::Remove { paths, .. } => {
@@ -333,6 +385,9 @@ impl World {
             }
             Effect::Compact { token, task } => {
                 self.after(5_000, Occurrence::Compact { life, shard, token, task });
+            }
+            Effect::Copy { token, job } => {
+                self.after(2_000, Occurrence::CopyEnds { life, shard, token, job });
             }
             Effect::Remove { paths } => self.after(1_000, Occurrence::Remove { life, paths }),
             Effect::Halt { reason } => {

@@ -11,7 +11,7 @@
 //! operation that is counted.
 
 use mainstem_platform::simulated::SimulatedDisk;
-use mainstem_platform::{Disk, Entry, File, Mapping, OpenMode};
+use mainstem_platform::{Disk, Entry, File, Mapping, OpenMode, Space};
 use std::io::{self, IoSlice};
 use std::os::fd::BorrowedFd;
 use std::path::Path;
@@ -140,6 +140,11 @@ impl Disk for MortalDisk {
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         self.fate.count_whole()?;
         self.inner.sync_dir(dir)
+    }
+
+    fn space(&self, dir: &Path) -> io::Result<Space> {
+        self.fate.live()?;
+        self.inner.space(dir)
     }
 }
 

@@ -30,7 +30,7 @@ use crate::epochs::LeaderEpochs;
 use crate::header::BatchHeader;
 use crate::producer::{ProducerEntry, ProducerStates};
 use crate::segment::Segment;
-use crate::slice::{Bound, ProducerView};
+use crate::slice::{Bound, ProducerView, Recovery};
 use compaction::CompactionState;
 use mainstem_platform::{Disk, Now};
 use mainstem_protocol::ids::{LeaderEpoch, Offset, ProducerId};
@@ -56,6 +56,7 @@ pub struct Log {
     compaction: CompactionState,
     /// From this number and a segment's base follows how much earlier the segment rolls.
     jitter_seed: u64,
+    recovery: Recovery,
     /// Set by the first failed write; nothing is written after it.
     failed: Option<String>,
     /// The heads of the append in progress, kept for its memory.
@@ -82,6 +83,11 @@ impl Log {
     /// Gives the log the random number that `segment.jitter.ms` is drawn with.
     pub fn seed_jitter(&mut self, seed: u64) {
         self.jitter_seed = seed;
+    }
+
+    /// What opening this log took.
+    pub fn recovery(&self) -> Recovery {
+        self.recovery
     }
 
     /// First offset that can be read.

@@ -52,7 +52,7 @@ impl Log {
         config: LogConfig,
         shutdown: Shutdown,
         now: Now,
-    ) -> Result<(Self, Recovery), StorageError> {
+    ) -> Result<Self, StorageError> {
         config.check();
         disk.create_dir_all(&dir).map_err(StorageError::disk("create", &dir))?;
         let listing = settle(&*disk, &dir)?;
@@ -88,12 +88,13 @@ impl Log {
             sync,
             compaction,
             jitter_seed: 0,
+            recovery: report,
             failed: None,
             headers: Vec::new(),
         };
         log.producers.settle(next_offset);
         log.expire_producers(now);
-        Ok((log, report))
+        Ok(log)
     }
 }
 

@@ -46,7 +46,7 @@ pub(super) fn avro_text(bytes: &[u8]) -> Result<&[u8], ConvertError> {
         if byte & 0x80 == 0 {
             let body = &bytes[index + 1..];
             // Zigzag: a length is even.
-            let fits = length % 2 == 0 && usize::try_from(length / 2) == Ok(body.len());
+            let fits = length.is_multiple_of(2) && usize::try_from(length / 2) == Ok(body.len());
             return if fits { Ok(body) } else { Err(record_error("not an Avro string")) };
         }
     }

@@ -157,7 +157,7 @@ impl Converter {
                 let schema = self.parse(definition)?;
                 match (&*schema, self.format) {
                     (Schema::String, Format::Text) => {
-                        out.extend_from_slice(json::avro_text(bytes)?)
+                        out.extend_from_slice(json::avro_text(bytes)?);
                     }
                     _ => json::from_avro(&schema, bytes, out)?,
                 }

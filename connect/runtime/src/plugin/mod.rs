@@ -113,7 +113,7 @@ impl Plugins {
                 let plugin = self.load(&path, size).map(Arc::new);
                 match &plugin {
                     Ok(p) => {
-                        tracing::info!("plugin {} {} ({})", p.class, p.version, path.display())
+                        tracing::info!("plugin {} {} ({})", p.class, p.version, path.display());
                     }
                     Err(error) => tracing::warn!("plugin {}: {error}", path.display()),
                 }

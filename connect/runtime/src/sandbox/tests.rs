@@ -119,7 +119,7 @@ fn a_component_that_wants_more_than_the_contract_does_not_start() {
     let greedy = component(&sandbox, GREEDY);
     let mut store = sandbox.store(Tenant::describing("greedy"));
     let linker = sandbox.linker().expect("a linker is made");
-    let error = linker.instantiate(&mut store, &greedy).err().expect("it is refused");
+    let error = linker.instantiate(&mut store, &greedy).expect_err("it is refused");
     assert!(format!("{error:#}").contains("wasi:filesystem/preopens"), "{error:#}");
 }
 

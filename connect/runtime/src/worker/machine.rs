@@ -142,7 +142,7 @@ impl Machine {
     pub(crate) fn apply(&mut self, record: ConfigRecord) {
         match record {
             ConfigRecord::Connector { name, config: Some(config) } => {
-                self.apply_config(name, config)
+                self.apply_config(name, config);
             }
             ConfigRecord::Connector { name, config: None } => {
                 self.early_targets.remove(&name);
@@ -233,10 +233,10 @@ impl Machine {
     /// The task makes progress: earlier failures are forgiven.
     pub(crate) fn handle_progress(&mut self, name: &str, index: u32, generation: u64) {
         let connector = self.connectors.get_mut(name);
-        if let Some(task) = connector.and_then(|connector| connector.tasks.get_mut(&index)) {
-            if task.status.generation == generation {
-                task.failures = 0;
-            }
+        if let Some(task) = connector.and_then(|connector| connector.tasks.get_mut(&index))
+            && task.status.generation == generation
+        {
+            task.failures = 0;
         }
     }
 

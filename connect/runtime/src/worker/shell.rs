@@ -155,10 +155,10 @@ impl Shell {
                 }
             }
             Effect::WriteStatus { name, index, status } => {
-                if status.is_none() {
-                    if let Some(index) = index {
-                        self.shared.live.lock().remove(&(name.clone(), index));
-                    }
+                if status.is_none()
+                    && let Some(index) = index
+                {
+                    self.shared.live.lock().remove(&(name.clone(), index));
                 }
                 self.write_status(&name, index, status).await;
             }

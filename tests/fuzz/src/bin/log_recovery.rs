@@ -40,7 +40,7 @@ fuzz_target!(|data: &[u8]| {
     let now = Now { instant: Instant::from_millis(1_000), wall_ms: 1_700_000_000_000 };
     let config = LogConfig { segment_index_bytes: 4_096, ..LogConfig::default() };
     let disk: Arc<dyn Disk> = Arc::new(disk);
-    let Ok((log, _)) = Log::open(Arc::clone(&disk), folder.into(), config.clone(), shutdown, now)
+    let Ok(log) = Log::open(Arc::clone(&disk), folder.into(), config.clone(), shutdown, now)
     else {
         return;
     };
@@ -49,6 +49,6 @@ fuzz_target!(|data: &[u8]| {
     drop(log);
     // What was recovered once is whole: a second start finds the same.
     let again = Log::open(disk, folder.into(), config, Shutdown::Unclean, now);
-    let (again, _) = again.expect("a recovered log opens again");
+    let again = again.expect("a recovered log opens again");
     assert_eq!((again.log_start_offset(), again.log_end_offset()), (start, end));
 });

@@ -3,18 +3,20 @@
 //! [`World`] does what a shell does and nothing else: it carries frames in, effects out, messages
 //! between shards, and time when it is told to. [`script`] makes text of it.
 mod configs;
+mod directories;
 mod inspection;
 pub(crate) mod script;
 
 use bytes::{Bytes, BytesMut};
 use mainstem_node::{
-    CommandToken, ConnectionId, Effect, Event, LocalCommand, LocalReply, NodeConfig,
-    ResponseSegment, ShardIndex, ShardNode, SyncJob, SyncToken,
+    CommandToken, CompactionToken, ConnectionId, CopyJob, CopyToken, Effect, Event, LocalCommand,
+    LocalReply, NodeConfig, ResponseSegment, ShardIndex, ShardNode, SyncJob, SyncToken,
 };
 use mainstem_platform::simulated::SimulatedDisk;
-use mainstem_platform::{Disk, Instant, Now};
+use mainstem_platform::{Disk, InOrder, Instant, Now, Workers};
 use mainstem_protocol::Request;
 use mainstem_protocol::frame::{decode_response, encode_request};
+use mainstem_storage::CompactionTask;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -35,7 +37,17 @@ pub(crate) struct World {
     /// While true, syncs are asked for and not done.
     pub(crate) hold_syncs: bool,
     held: Vec<(usize, SyncToken, SyncJob)>,
+    /// While true, copies are asked for and not made.
+    pub(crate) hold_copies: bool,
+    held_copies: Vec<(usize, CopyToken, CopyJob)>,
+    /// While true, steps of compactions are asked for and not done.
+    pub(crate) hold_compactions: bool,
+    held_compactions: Vec<(usize, CompactionToken, Box<CompactionTask>)>,
+    /// Who opens logs.
+    pub(crate) workers: Arc<dyn Workers>,
     pub(crate) halted: Option<String>,
+    /// Shards that have closed their logs.
+    pub(crate) stopped: usize,
     correlation_id: i32,
     seed: u64,
     pub(crate) syncs: u64,
@@ -65,7 +77,13 @@ impl World {
             connections: BTreeSet::new(),
             hold_syncs: false,
             held: Vec::new(),
+            hold_copies: false,
+            held_copies: Vec::new(),
+            hold_compactions: false,
+            held_compactions: Vec::new(),
+            workers: Arc::new(InOrder),
             halted: None,
+            stopped: 0,
             correlation_id: 0,
             seed: 7,
             syncs: 0,
@@ -82,12 +100,17 @@ impl World {
         self.connections.clear();
         self.closed.clear();
         self.held.clear();
+        self.held_copies.clear();
+        self.held_compactions.clear();
+        self.halted = None;
         for shard in 0..self.shards {
             self.seed += 1;
             let config = Arc::new(self.config.clone());
             let disk: Arc<dyn Disk> = Arc::clone(&self.disk) as Arc<dyn Disk>;
             let index = ShardIndex(shard);
-            let node = ShardNode::open(config, index, self.shards, disk, self.seed, self.now)?;
+            let doors = (disk, Arc::clone(&self.workers));
+            let (shards, seed) = (self.shards, self.seed);
+            let node = ShardNode::open_with(config, index, shards, doors, seed, self.now)?;
             self.nodes.push(node);
         }
         for shard in 0..self.nodes.len() {
@@ -99,12 +122,17 @@ impl World {
 
     /// A clean stop and a new start, perhaps with another number of shards.
     pub(crate) fn restart(&mut self, shards: u16) {
+        self.stop();
+        self.shards = shards;
+        self.open().expect("open again after a clean stop");
+    }
+
+    /// A clean stop.
+    pub(crate) fn stop(&mut self) {
         for shard in 0..self.nodes.len() {
             self.inbox[shard].push_back(Event::Shutdown);
         }
         self.pump();
-        self.shards = shards;
-        self.open().expect("open again after a clean stop");
     }
 
     /// The computer loses power and starts again.
@@ -221,6 +249,11 @@ impl World {
         self.pump();
     }
 
+    /// Whether a sync was asked for that is held back.
+    pub(crate) fn is_sync_held(&self) -> bool {
+        !self.held.is_empty()
+    }
+
     /// Does the oldest sync that was held back, and says whether there was one.
     pub(crate) fn release_one_sync(&mut self) -> bool {
         if self.held.is_empty() {
@@ -231,6 +264,26 @@ impl World {
         self.inbox[shard].push_back(Event::Synced { token, result });
         self.pump();
         true
+    }
+
+    /// Makes the copies that were held back.
+    pub(crate) fn release_copies(&mut self) {
+        self.hold_copies = false;
+        for (shard, token, job) in std::mem::take(&mut self.held_copies) {
+            let result = job.run(&*self.disk);
+            self.inbox[shard].push_back(Event::Copied { token, result });
+        }
+        self.pump();
+    }
+
+    /// Does the steps of compactions that were held back, and those that follow.
+    pub(crate) fn release_compactions(&mut self) {
+        self.hold_compactions = false;
+        for (shard, token, mut task) in std::mem::take(&mut self.held_compactions) {
+            let result = task.step(&*self.disk);
+            self.inbox[shard].push_back(Event::Compacted { token, task, result });
+        }
+        self.pump();
     }
 
     /// How many answers of a connection wait to be taken.
@@ -292,8 +345,20 @@ impl World {
                 }
             }
             Effect::Compact { token, mut task } => {
-                let result = task.step(&*self.disk);
-                self.inbox[shard].push_back(Event::Compacted { token, task, result });
+                if self.hold_compactions {
+                    self.held_compactions.push((shard, token, task));
+                } else {
+                    let result = task.step(&*self.disk);
+                    self.inbox[shard].push_back(Event::Compacted { token, task, result });
+                }
+            }
+            Effect::Copy { token, job } => {
+                if self.hold_copies {
+                    self.held_copies.push((shard, token, job));
+                } else {
+                    let result = job.run(&*self.disk);
+                    self.inbox[shard].push_back(Event::Copied { token, result });
+                }
             }
             Effect::Remove { paths } => {
                 for path in paths {
@@ -306,7 +371,7 @@ impl World {
                 self.replies.insert(token.0, reply);
             }
             Effect::Halt { reason } => self.halted = Some(reason),
-            Effect::Stopped => {}
+            Effect::Stopped => self.stopped += 1,
         }
     }
 }

@@ -104,6 +104,13 @@ impl Script {
         lines.join("\n")
     }
 
+    /// Runs commands without comparing; returns what they led to.
+    pub(crate) fn run(&mut self, commands: &str) -> String {
+        self.out.clear();
+        commands.lines().for_each(|line| self.step(line));
+        std::mem::take(&mut self.out)
+    }
+
     pub(super) fn say(&mut self, text: &str) {
         writeln!(self.out, "  {text}").expect("write to a string");
     }
@@ -135,6 +142,10 @@ impl Script {
             "advance" => self.world.advance_ms(words.plain[0].parse().expect("milliseconds")),
             "hold" => self.world.hold_syncs = true,
             "release" => self.world.release_syncs(),
+            "sync" => {
+                let asked = if self.world.is_sync_held() { "asked" } else { "not asked" };
+                self.say(asked);
+            }
             "restart" => self.world.restart(words.number("shards", 1) as u16),
             "crash" => self.world.crash(words.number("seed", 1) as u64),
             "kill" => self.world.kill(),
@@ -146,7 +157,7 @@ impl Script {
                 let text = format!("{:?}", self.world.halted.is_some());
                 self.say(&text);
             }
-            other => self.inspect(other, &words),
+            _ => self.directory_step(command, &words),
         }
     }
 

@@ -261,8 +261,7 @@ impl Life {
     fn reopen(&mut self, shutdown: Shutdown) {
         let seed = self.seed;
         let opened = open(&self.bench.disk, &self.bench.config, shutdown, self.bench.now);
-        let (log, _) = opened.unwrap_or_else(|error| panic!("seed {seed}: {error}"));
-        self.bench.log = log;
+        self.bench.log = opened.unwrap_or_else(|error| panic!("seed {seed}: {error}"));
         let end = self.bench.log.log_end_offset();
         assert!(self.synced <= end, "seed {seed}: ends at {end}, synced {}", self.synced);
         self.synced = end;

@@ -56,7 +56,7 @@ impl Bench {
         disk.create_dir_all(Path::new("/data")).unwrap();
         disk.sync_dir(Path::new("/")).unwrap();
         let now = at(1_000_000);
-        let (log, _) = open(&disk, &config, Shutdown::Unclean, now).unwrap();
+        let log = open(&disk, &config, Shutdown::Unclean, now).unwrap();
         Self { disk, log, config, now }
     }
 
@@ -103,9 +103,8 @@ impl Bench {
     }
 
     pub(super) fn reopen(&mut self, shutdown: Shutdown) -> Recovery {
-        let (log, recovery) = open(&self.disk, &self.config, shutdown, self.now).unwrap();
-        self.log = log;
-        recovery
+        self.log = open(&self.disk, &self.config, shutdown, self.now).unwrap();
+        self.log.recovery()
     }
 
     /// Compacts what is to be compacted, as an owner does it; false when there is nothing.
@@ -178,7 +177,7 @@ pub(super) fn open(
     config: &LogConfig,
     shutdown: Shutdown,
     now: Now,
-) -> Result<(Log, Recovery), crate::StorageError> {
+) -> Result<Log, crate::StorageError> {
     Log::open(Arc::new(disk.clone()), PathBuf::from(DIR), config.clone(), shutdown, now)
 }
 
