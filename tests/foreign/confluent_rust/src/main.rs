@@ -12,8 +12,7 @@ use std::error::Error;
 use std::time::Duration;
 
 use confluent_kafka::admin::{Admin, AdminClient, AdminClientConfig, NewTopic, OffsetSpec};
-use confluent_kafka::common::header::internals::{RecordHeader, RecordHeaders};
-use confluent_kafka::common::header::{Header, Headers};
+use confluent_kafka::common::header::{Header, Headers, RecordHeader, RecordHeaders};
 use confluent_kafka::common::serialization::{StringDeserializer, StringSerializer};
 use confluent_kafka::common::{KafkaFuture, TopicPartition};
 use confluent_kafka::consumer::{
@@ -183,7 +182,9 @@ impl Trip {
             let mut sent = Vec::new();
             for index in 0..(self.count / 20).max(1) {
                 let value = format!("{transaction}-{index}");
-                sent.push(writer.send(ProducerRecord::new(topic.clone(), Some(value.clone()))).await?);
+                sent.push(
+                    writer.send(ProducerRecord::new(topic.clone(), Some(value.clone()))).await?,
+                );
                 if transaction % 3 != 2 {
                     kept.insert(value);
                 }
@@ -332,8 +333,7 @@ async fn main() -> Outcome<()> {
     println!("{{\"client\": \"confluent-kafka\", \"language\": \"Rust\", \"version\": \"1.0.0\"}}");
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?;
     let run = format!("{}-{}", std::process::id(), now.as_millis());
-    let properties =
-        HashMap::from([("bootstrap.servers".to_owned(), bootstrap.clone())]);
+    let properties = HashMap::from([("bootstrap.servers".to_owned(), bootstrap.clone())]);
     let admin = AdminClient::create(AdminClientConfig::new(&properties)?)?;
     let trip = Trip { bootstrap: bootstrap.clone(), admin, count: records.parse()?, run };
     tokio::time::timeout(PATIENCE, trip.everything())

@@ -10,10 +10,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::time::Duration;
 
-use krafka::admin::{NewTopic, OffsetSpec};
+use krafka::admin::{NewTopic, OffsetSpec, TopicPartition};
 use krafka::consumer::{AutoOffsetReset, Consumer, ConsumerRecord, IsolationLevel};
-use krafka::producer::{Acks, Compression, TopicPartitionOffset};
-use krafka::{Kafka, Record, TopicPartition};
+use krafka::producer::{Acks, TopicPartitionOffset};
+use krafka::{Compression, Kafka, Record};
 
 const PARTITIONS: i32 = 4;
 const PATIENCE: Duration = Duration::from_secs(300);
@@ -39,11 +39,8 @@ impl Trip {
 
     async fn create(&self, name: &str) -> Outcome<String> {
         let topic = format!("krafka-{name}-{}", self.run);
-        let created = self
-            .kafka
-            .admin()
-            .create_topics([NewTopic::new(&*topic, PARTITIONS, 1)?], Default::default());
-        for (_, result) in created.await? {
+        let wanted = [NewTopic::new(&*topic, PARTITIONS, 1)?];
+        for (_, result) in self.kafka.admin().create_topics(wanted, Default::default()).await? {
             result?;
         }
         Ok(topic)
@@ -80,7 +77,7 @@ impl Trip {
                 handles.push(producer.enqueue(record(topic, number)).await?);
             }
             for handle in handles {
-                handle.await?;
+                drop(handle.await?);
             }
             producer.close().await?;
         }
@@ -187,7 +184,7 @@ impl Trip {
                 }
             }
             for handle in handles {
-                handle.await?;
+                drop(handle.await?);
             }
             if transaction % 3 == 2 { producer.abort().await? } else { producer.commit().await? }
         }
@@ -226,7 +223,7 @@ impl Trip {
                 next.insert(read.partition, read.offset + 1);
             }
             for handle in handles {
-                handle.await?;
+                drop(handle.await?);
             }
             let offsets: Vec<_> = next
                 .into_iter()
