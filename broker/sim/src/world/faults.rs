@@ -90,9 +90,9 @@ impl Default for Weather {
 
 impl Weather {
     pub(crate) fn draw(dice: &mut SeededRandom) -> Self {
-        let mut weather = Self::default();
-        weather.fault_us = [40_000, 150_000, 150_000, 400_000, 1_000_000][dice.below(5) as usize];
-        weather.sync_us = [200, 2_000, 2_000, 10_000][dice.below(4) as usize];
+        let fault_us = [40_000, 150_000, 150_000, 400_000, 1_000_000][dice.below(5) as usize];
+        let sync_us = [200, 2_000, 2_000, 10_000][dice.below(4) as usize];
+        let mut weather = Self { fault_us, sync_us, ..Self::default() };
         for weight in &mut weather.weights {
             *weight *= [0, 1, 1, 4][dice.below(4) as usize];
         }
