@@ -27,6 +27,7 @@ fn check(holds: bool, message: impl Into<String>) -> Outcome<()> {
 }
 
 struct Trip {
+    bootstrap: String,
     kafka: Kafka,
     count: usize,
     run: String,
@@ -46,9 +47,11 @@ impl Trip {
         Ok(topic)
     }
 
+    /// Clients of one `Kafka` share its connections, and a broker answers a connection's requests in order:
+    /// a member must not wait behind the JoinGroup of another, so that each has a `Kafka` of its own.
     async fn member(&self, group: &str) -> Outcome<Consumer> {
-        let consumer = self
-            .kafka
+        let kafka = connect(&self.bootstrap).await?;
+        let consumer = kafka
             .consumer(group)
             .auto_offset_reset(AutoOffsetReset::Earliest)
             .isolation_level(IsolationLevel::ReadCommitted)
@@ -148,11 +151,14 @@ impl Trip {
 
     /// Everything in a topic, by a reader without a group.
     async fn read(&self, topic: &str, expected: usize) -> Outcome<Vec<String>> {
-        let reader = self.member(&format!("krafka-read-{topic}")).await?;
+        let reader = self
+            .kafka
+            .consumer_without_group()
+            .auto_offset_reset(AutoOffsetReset::Earliest)
+            .isolation_level(IsolationLevel::ReadCommitted)
+            .build()
+            .await?;
         reader.assign(topic, (0..PARTITIONS).collect()).await?;
-        for partition in 0..PARTITIONS {
-            reader.seek_to_beginning(topic, partition).await?;
-        }
         let mut values = Vec::new();
         while values.len() < expected {
             let records = reader.poll(POLL).await?;
@@ -288,6 +294,10 @@ impl Trip {
     }
 }
 
+async fn connect(bootstrap: &str) -> Outcome<Kafka> {
+    Ok(Kafka::builder(bootstrap).client_id("round-trip").connect().await?)
+}
+
 fn record(topic: &str, number: usize) -> Record {
     let partition = i32::try_from(number).unwrap_or(0) % PARTITIONS;
     Record::new(topic, format!("value-{number}"))
@@ -321,10 +331,10 @@ async fn main() -> Outcome<()> {
         return Err("usage: krafka-round-trip BOOTSTRAP RECORDS".into());
     };
     println!("{{\"client\": \"krafka\", \"language\": \"Rust\", \"version\": \"0.28.1\"}}");
-    let kafka = Kafka::builder(bootstrap.as_str()).client_id("round-trip").connect().await?;
+    let kafka = connect(bootstrap).await?;
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH)?;
     let run = format!("{}-{}", std::process::id(), now.as_millis());
-    let trip = Trip { kafka, count: records.parse()?, run };
+    let trip = Trip { bootstrap: bootstrap.clone(), kafka, count: records.parse()?, run };
     tokio::time::timeout(PATIENCE, trip.everything())
         .await
         .map_err(|_| "it did not come to its end in time")?
