@@ -21,11 +21,11 @@ def free_port():
 
 
 class Broker:
-    """`mainstem serve` on a free port, with a folder of its own; `settings` are properties of the broker."""
+    """`mainstem serve` on a port, by default a free one, with a folder of its own; `settings` are its properties."""
 
-    def __init__(self, mainstem, settings):
+    def __init__(self, mainstem, settings, port=None):
         self.folder = Path(tempfile.mkdtemp(prefix="mainstem-foreign-"))
-        self.port = free_port()
+        self.port = port or free_port()
         properties = self.folder / "server.properties"
         properties.write_text("".join(f"{key}={value}\n" for key, value in settings.items()))
         self.log = self.folder / "broker.log"
