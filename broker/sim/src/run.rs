@@ -260,8 +260,9 @@ impl Stage {
             self.steps += 1;
         }
         self.world.end_faults();
-        if self.world.has_two_dirs() {
-            // A directory that has failed comes back with the next start.
+        if self.world.has_two_dirs() || self.world.lacked_room {
+            // What went offline, a directory that has failed or a partition that could not be opened
+            // for want of room, comes back with the next start.
             self.world.fall(Fall::Kill);
         }
         self.until_all_done()?;

@@ -35,6 +35,7 @@ impl Membership {
     pub(super) fn send_join(&mut self, port: &mut Port) -> i32 {
         let subscription = ConsumerProtocolSubscription {
             topics: vec![TOPIC.to_owned()],
+            user_data: Some(Bytes::copy_from_slice(&self.changes.to_be_bytes())),
             ..ConsumerProtocolSubscription::default()
         };
         let metadata = encode_subscription(&subscription, BLOB_VERSION);

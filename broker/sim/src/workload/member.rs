@@ -197,8 +197,21 @@ impl Member {
             ..OffsetCommitRequest::default()
         };
         offsets.iter().for_each(|(partition, offset)| book.offer(*partition, *offset));
+        drop(book);
         self.waiting = Some((port.send(version, &request), Ask::Commit));
         self.commit = (version, offsets, may_commit);
+        self.lose_patience(port);
+    }
+
+    /// Now and then it gives up its connection while its commit is on its way, and begins anew: the
+    /// commit may come when the generation is another one. In this one it would still be taken, and
+    /// could undo a later one.
+    fn lose_patience(&mut self, port: &mut Port) {
+        if self.membership.kind == Kind::Classic && port.faulty && port.random.one_in(12) {
+            self.waiting = None;
+            self.membership.begin_anew();
+            port.connect_beside();
+        }
     }
 
     // ---- answers
@@ -268,7 +281,7 @@ impl Member {
                     member_id: self.membership.member_id.clone(),
                     generation: self.membership.generation,
                 };
-                processing.begin(rows, offsets, fence);
+                processing.begin(rows, offsets, fence, port.now.instant);
             }
         } else {
             let nothing_new = before == offsets;

@@ -84,6 +84,8 @@ pub(crate) struct Membership {
     /// Of the book when the request under way was sent.
     pub(super) generation_before: i32,
     incarnation: u32,
+    /// Goes along with a join: a follower that has something new to say gets a new generation.
+    pub(super) changes: u32,
 }
 
 impl Membership {
@@ -106,6 +108,7 @@ impl Membership {
             sent_at: Instant::default(),
             generation_before: 0,
             incarnation: 0,
+            changes: 0,
         }
     }
 
@@ -183,6 +186,12 @@ impl Membership {
         self.member_id.clear();
         self.generation = -1;
         self.incarnation += 1;
+    }
+
+    /// Joins again, in a new generation.
+    pub(super) fn begin_anew(&mut self) {
+        self.changes += 1;
+        self.lose_all();
     }
 
     /// Does not use its partitions any more and joins again.

@@ -13,7 +13,7 @@ use super::{
 use crate::oracle::{SharedBook, Value};
 use crate::port::{Broken, Port, answer};
 use bytes::Bytes;
-use mainstem_platform::Random as _;
+use mainstem_platform::{Instant, Random as _};
 use mainstem_protocol::messages::add_partitions_to_txn::AddPartitionsToTxnTopic;
 use mainstem_protocol::messages::txn_offset_commit::{
     TxnOffsetCommitRequestPartition, TxnOffsetCommitRequestTopic,
@@ -25,10 +25,11 @@ use mainstem_protocol::messages::{
 use mainstem_protocol::record::BatchBuilder;
 use mainstem_protocol::{ErrorCode, ProducerEpoch, ProducerId};
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 const ADD_OFFSETS_VERSION: i16 = 3;
 /// Long enough for a transaction, short enough that one who falls asleep in it is aborted.
-const TRANSACTION_TIMEOUT_MS: i32 = 900;
+const TRANSACTION_TIMEOUT: Duration = Duration::from_millis(900);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Phase {
@@ -66,6 +67,7 @@ struct Transaction {
     fence: Fence,
     /// Whether the offsets could be committed, as far as the book knew when they were sent.
     may_commit: bool,
+    began_at: Instant,
 }
 
 /// What an answer led to.
@@ -130,6 +132,7 @@ impl Processing {
         rows: BTreeMap<i32, Vec<Value>>,
         offsets: BTreeMap<i32, i64>,
         fence: Fence,
+        now: Instant,
     ) {
         let mut parts = Vec::new();
         for (partition, values) in rows.into_iter().filter(|(_, values)| !values.is_empty()) {
@@ -144,7 +147,21 @@ impl Processing {
             (Protocol::V2, true) => Phase::CommitOffsets,
             (Protocol::V2, false) => Phase::Produce,
         };
-        self.open = Some(Transaction { parts, offsets, fence, may_commit: true });
+        self.open = Some(Transaction { parts, offsets, fence, may_commit: true, began_at: now });
+    }
+
+    /// Whether the coordinator may say that there is nothing to end. In version 1 it does so for an
+    /// abort of nothing; in version 2 for a commit of what it has aborted for its age, which it takes
+    /// for the repetition of one that it has never heard.
+    fn may_be_over(&self, phase: Phase, now: Instant) -> bool {
+        let due = |open: &Transaction| open.began_at.plus(TRANSACTION_TIMEOUT);
+        match (self.protocol, phase) {
+            (Protocol::V1, Phase::End { commit: false }) => true,
+            (Protocol::V2, Phase::End { commit: true }) => {
+                self.open.as_ref().is_some_and(|open| due(open) <= now)
+            }
+            _ => false,
+        }
     }
 
     // ---- requests
@@ -166,7 +183,7 @@ impl Processing {
             Phase::NeedsId => {
                 let request = InitProducerIdRequest {
                     transactional_id: Some(transactional_id),
-                    transaction_timeout_ms: TRANSACTION_TIMEOUT_MS,
+                    transaction_timeout_ms: TRANSACTION_TIMEOUT.as_millis() as i32,
                     ..InitProducerIdRequest::default()
                 };
                 port.send(INIT_VERSION, &request)
@@ -281,11 +298,7 @@ impl Processing {
                 self.phase = Phase::End { commit: false };
                 Ok(Progress::Onward)
             }
-            // An abort of nothing, in version 1. In version 2 a commit of what the coordinator has
-            // aborted for its age: it takes it for the repetition of one that it has never heard.
-            ErrorCode::INVALID_TXN_STATE
-                if phase == (Phase::End { commit: self.protocol == Protocol::V2 }) =>
-            {
+            ErrorCode::INVALID_TXN_STATE if self.may_be_over(phase, port.now.instant) => {
                 self.die();
                 Ok(Progress::Lost)
             }

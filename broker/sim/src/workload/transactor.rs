@@ -376,14 +376,21 @@ impl Actor for Transactor {
         };
         let error = self.judge(phase, place, frame)?;
         port.remark(format_args!("transaction {} {phase:?} {error:?}", self.number));
+        if is_fenced(error) && self.may_be_fenced {
+            self.in_flight.clear();
+            self.give_up();
+            return Ok(());
+        }
         // The coordinator takes a commit under the epoch before for the repetition of one that it has
-        // heard. When another owner of the id had the transaction aborted, there was none.
+        // heard. When another owner of the id had the transaction aborted, there was none, and there
+        // will be none.
         let aborted_by_another = phase == (Phase::Ending { commit: true })
             && error == ErrorCode::INVALID_TXN_STATE
             && self.protocol == Protocol::V2;
-        if (is_fenced(error) || aborted_by_another) && self.may_be_fenced {
+        if aborted_by_another && self.may_be_fenced {
             self.in_flight.clear();
-            self.give_up();
+            self.note_ending(Ending::Aborted);
+            self.phase = Phase::NeedsId;
             return Ok(());
         }
         if phase == Phase::Producing && error == ErrorCode::INVALID_TXN_STATE {

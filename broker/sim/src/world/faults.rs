@@ -256,6 +256,7 @@ impl World {
         // A sync that was ordered to fail may be one of the start's own; faults end with a fall.
         self.disk.mend_syncs();
         self.disk.mend(Path::new(DIRS[1]));
+        self.lacked_room |= self.disk.room().is_some();
         self.mortal = MortalDisk::new(self.disk.clone());
         if self.faulty && self.random.one_in(self.weather.broken_start) {
             let last_write_permille = self.random.below(1_001);

@@ -21,8 +21,8 @@ use crate::schedule::{Schedule, delay};
 use crate::trace::Trace;
 use bytes::{Bytes, BytesMut};
 use mainstem_node::{
-    CompactionToken, ConnectionId, CopyJob, CopyToken, Effect, Event, NodeConfig, ResponseSegment,
-    ShardIndex, ShardMessage, ShardNode, SyncJob, SyncToken,
+    CompactionToken, CopyJob, CopyToken, Effect, Event, NodeConfig, ResponseSegment, ShardIndex,
+    ShardMessage, ShardNode, SyncJob, SyncToken,
 };
 use mainstem_platform::simulated::SimulatedDisk;
 use mainstem_platform::{Disk as _, Instant, Now, Random, SeededRandom};
@@ -138,6 +138,8 @@ pub(crate) struct World {
     /// Whether things still go wrong.
     pub(crate) faulty: bool,
     pub(crate) weather: Weather,
+    /// A start found the disk nearly full.
+    pub(crate) lacked_room: bool,
     pub(crate) falls: Falls,
     /// Of the topics.
     pub(crate) partitions: i32,
@@ -171,6 +173,7 @@ impl World {
             faulty: true,
             weather: Weather::default(),
             falls: Falls::default(),
+            lacked_room: false,
             partitions: 0,
             disk_lies: false,
             config: Arc::new(config),
@@ -229,10 +232,7 @@ impl World {
             Occurrence::Wake { actor } => self.tell(actor, |actor, port| actor.timer(port))?,
             Occurrence::Accepted { actor, connection } => self.accepted(actor, connection)?,
             Occurrence::FrameArrives { connection, frame } => {
-                if let Some(shard) = self.shard_of(connection) {
-                    let connection = ConnectionId(connection);
-                    self.handle(shard, Event::Frame { connection, frame });
-                }
+                self.frame_arrives(connection, frame);
             }
             Occurrence::AnswerArrives { connection, frame } => {
                 self.answer_arrives(connection, frame)?;

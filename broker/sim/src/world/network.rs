@@ -1,14 +1,15 @@
 //! The clients' side: connections, and what actors order.
 //!
 //! A connection that its client gave up may *linger*: what was sent on it still reaches the broker,
-//! and nobody hears the answers. That is how a request of the past comes after those of the present.
+//! some of it long afterwards, and nobody hears the answers. That is how a request of the past comes
+//! after those of the present.
 
 use super::{Occurrence, World};
 use crate::port::{Actor, Broken, Order, Port};
 use crate::schedule::delay;
 use bytes::Bytes;
 use mainstem_node::{ConnectionId, Event};
-use mainstem_platform::Random;
+use mainstem_platform::{Instant, Random};
 use std::time::Duration;
 
 /// One connection.
@@ -18,6 +19,8 @@ pub(super) struct Connection {
     life: u64,
     /// The client has given it up.
     lingers: bool,
+    /// What is on its way to the broker is held up until then.
+    held_until: Instant,
 }
 
 impl World {
@@ -56,6 +59,18 @@ impl World {
         let correlation = mainstem_protocol::frame::correlation_id(&frame)
             .ok_or_else(|| Broken::protocol("an answer without a correlation id"))?;
         self.tell(actor, |actor, port| actor.answered(port, correlation, frame))
+    }
+
+    pub(super) fn frame_arrives(&mut self, connection: u64, frame: Bytes) {
+        let held_until = self.connections.get(&connection).map(|connection| connection.held_until);
+        if let Some(until) = held_until.filter(|until| self.now.instant < *until) {
+            let what = Occurrence::FrameArrives { connection, frame };
+            return self.schedule.on_link((connection, 0), until, what);
+        }
+        if let Some(shard) = self.shard_of(connection) {
+            let connection = ConnectionId(connection);
+            self.handle(shard, Event::Frame { connection, frame });
+        }
     }
 
     /// Tells the broker that a connection is gone.
@@ -112,10 +127,14 @@ impl World {
         self.actors[actor].1.connected = false;
         if let Some(connection) = self.connection_of(actor) {
             if beside {
+                let held_us = [0, 20_000, 200_000][self.random.below(3) as usize];
+                let held = Duration::from_micros(self.random.below(held_us + 1));
                 if let Some(connection) = self.connections.get_mut(&connection) {
                     connection.lingers = true;
+                    connection.held_until = self.now.instant.plus(held);
                 }
-                self.after(50_000, Occurrence::ConnectionLost { connection });
+                let gone = held + Duration::from_millis(50);
+                self.plan(gone, Occurrence::ConnectionLost { connection });
             } else {
                 self.disconnect(connection);
                 self.connections.remove(&connection);
@@ -127,8 +146,8 @@ impl World {
         let connection = self.next_connection;
         self.next_connection += 1;
         let shard = self.random.below(self.shards.len() as u64) as usize;
-        let (life, lingers) = (self.life, false);
-        self.connections.insert(connection, Connection { actor, shard, life, lingers });
+        let (life, lingers, held_until) = (self.life, false, self.now.instant);
+        self.connections.insert(connection, Connection { actor, shard, life, lingers, held_until });
         let peer = self.actors[actor].0.name();
         self.note(format_args!("{peer} connects to shard {shard} as {connection}"));
         self.handle(shard, Event::Connected { connection: ConnectionId(connection), peer });
