@@ -31,7 +31,13 @@ import kafka
 BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
 PARTITIONS = 6
 BATCH_BYTES = 16384
-CONNECTIONS = 500
+FEW = ["--idle", "1000", "--active", "200", "--partitions", "400", "--rate", "200"]
+MANY = {
+    "15,000 idle and 2,000 active connections, 400 partitions":
+        ["--idle", "15000", "--active", "2000", "--partitions", "400", "--active-partitions", "400", "--rate", "400"],
+    "4,000 partitions, 1,000 of them active":
+        ["--idle", "1", "--active", "2000", "--partitions", "4000", "--active-partitions", "1000", "--rate", "1000"],
+}
 MEMBERS = 10
 IDLE_S = 3
 # A broker's files and connections; Debian's default of 1024 would stop both.
@@ -142,9 +148,9 @@ class Comparison:
             if found:
                 self.results.add(f"{row}, {suffix}", broker.name, found["value"], found["share"])
 
-    def rounds(self, measure):
+    def rounds(self, measure, count=None):
         """Runs `measure` for each broker in each round; the order turns round and round."""
-        for number in range(self.arguments.rounds):
+        for number in range(count or self.arguments.rounds):
             brokers = [self.ours, self.theirs, self.durable]
             order = brokers if number % 2 == 0 else brokers[::-1]
             for broker in order:
@@ -179,15 +185,24 @@ class Comparison:
         self.results.add("resident after load, MB", broker.name, running.resident() / 1e6)
 
     def small(self, broker, running):
-        report = self.bench("connections", running, "--count", str(CONNECTIONS))
-        for figure, row in (("resident_per_idle_connection", "idle"), ("resident_per_active_connection", "active")):
-            value = report["figures"][figure]["value"] / 1e3
-            self.results.add(f"resident per {row} connection, kB", broker.name, value)
+        report = self.bench("connections", running, *FEW, *self.window())
+        for figure in ("partition", "idle connection", "active connection"):
+            value = report["figures"][f"resident_per_{figure.replace(' ', '_')}"]["value"] / 1e3
+            self.results.add(f"resident per {figure}, kB", broker.name, value)
         report = self.bench("groups", running, "--members", str(MEMBERS))
         for figure in ("join", "one_more_joins", "one_leaves"):
             found = report["figures"][figure]
             row = f"group of {MEMBERS}, {figure.replace('_', ' ')}, ms"
             self.results.add(row, broker.name, found["value"] / 1e3, found["share"])
+
+    def many(self, broker, running):
+        """As many clients, and as many partitions, as one node should carry; once, because it takes long."""
+        for what, load in MANY.items():
+            report = self.bench("connections", running, *load, *self.window())
+            for figure, name, scale in (("resident_at_work", "resident, MB", 1e6), ("append_p99", "append p99, us", 1),
+                                        ("delivery_p99", "delivery p99, us", 1)):
+                found = report["figures"][figure]
+                self.results.add(f"{what}: {name}", broker.name, found["value"] / scale, found["share"])
 
     def latency(self, broker, running):
         """At half of what the slower of the two takes in the same shape, the same rate for all."""
@@ -209,6 +224,7 @@ class Comparison:
         self.rounds(self.throughput)
         self.rounds(self.small)
         self.rounds(self.latency)
+        self.rounds(self.many, 1)
         return self.table()
 
     def table(self):

@@ -23,6 +23,8 @@ pub(crate) struct Broker {
     listen: SocketAddr,
     admin: SocketAddr,
     extra: Vec<String>,
+    /// `ulimit -n` of the process, where the test sets one.
+    descriptors_max: Option<u32>,
 }
 
 /// The binary beside this test's executable.
@@ -49,18 +51,33 @@ impl Broker {
         broker
     }
 
+    /// The same for a process that may open so many files.
+    pub(crate) fn start_with_descriptors(max: u32) -> Broker {
+        let temporary = tempfile::tempdir().expect("a temporary directory");
+        let mut broker = Broker::prepared(temporary.path().to_owned(), &[]);
+        broker._temporary = Some(temporary);
+        broker.descriptors_max = Some(max);
+        broker.restart();
+        broker
+    }
+
     /// The same with its data in a directory of the test's.
     pub(crate) fn start_in(directory: PathBuf, extra: &[&str]) -> Broker {
-        let mut broker = Broker {
+        let mut broker = Broker::prepared(directory, extra);
+        broker.restart();
+        broker
+    }
+
+    fn prepared(directory: PathBuf, extra: &[&str]) -> Broker {
+        Broker {
             child: None,
             directory,
             _temporary: None,
             listen: free_port(),
             admin: free_port(),
             extra: extra.iter().map(|text| (*text).to_owned()).collect(),
-        };
-        broker.restart();
-        broker
+            descriptors_max: None,
+        }
     }
 
     /// Where clients connect, before and after a restart.
@@ -86,10 +103,23 @@ impl Broker {
         }
     }
 
+    /// Stops and starts it without the limit of descriptors.
+    pub(crate) fn restart_without_limit(&mut self) {
+        self.descriptors_max = None;
+        self.restart();
+    }
+
     /// Starts the process and waits until it accepts connections.
     pub(crate) fn restart(&mut self) {
         self.kill();
-        let mut command = Command::new(binary());
+        let mut command = match self.descriptors_max {
+            None => Command::new(binary()),
+            Some(max) => {
+                let mut shell = Command::new("sh");
+                shell.arg("-c").arg(format!("ulimit -n {max}; exec \"$0\" \"$@\"")).arg(binary());
+                shell
+            }
+        };
         command.arg("serve").arg("--no-connect").arg("--data-dir").arg(&self.directory);
         command.arg("--listen").arg(self.bootstrap());
         command.args(["--registry-listen", "127.0.0.1:0"]);

@@ -202,7 +202,10 @@ fn a_broker_is_measured_as_a_share_of_its_machine() {
     }
     let group = measure(&["groups", "--members", "2", "--partitions", "5"]);
     assert!(group["figures"]["one_leaves"]["value"].as_f64().is_some_and(|time| 0.0 < time));
-    let held = measure(&["connections", "--count", "10", "--pid", pid.as_str()]);
-    assert_eq!(held["settings"]["connections"], 10);
+    let many =
+        ["connections", "--idle", "10", "--active", "4", "--partitions", "3", "--rate", "200"];
+    let held = timed(&many);
+    assert_eq!(held["settings"]["active_partitions"], 2);
+    assert_eq!(held["figures"]["delivery_p99"]["of"], "round_trip");
     assert_eq!(json(&["topic", "list", "--bootstrap", &bootstrap]), Value::Array(Vec::new()));
 }

@@ -94,13 +94,18 @@ impl MetadataRecord {
 fn encode<D: Data>(record: &D) -> Result<Bytes, RecordError> {
     let key = D::KEY.and_then(|key| u32::try_from(key).ok());
     let key = key.expect("every metadata record is described with its type");
-    let version = D::MIN_VERSION;
-    let mut writer = Writer::new();
-    writer.unsigned_varint(FRAME_VERSION);
-    writer.unsigned_varint(key);
-    writer.unsigned_varint(version.unsigned_abs().into());
-    record.encode(&mut writer, version)?;
-    Ok(writer.into_bytes()?)
+    let mut version = D::MIN_VERSION;
+    loop {
+        let mut writer = Writer::new();
+        writer.unsigned_varint(FRAME_VERSION);
+        writer.unsigned_varint(key);
+        writer.unsigned_varint(version.unsigned_abs().into());
+        match record.encode(&mut writer, version) {
+            Ok(()) => return Ok(writer.into_bytes()?),
+            Err(EncodeError::NotInVersion { .. }) if version < D::MAX_VERSION => version += 1,
+            Err(error) => return Err(error.into()),
+        }
+    }
 }
 
 fn decode<D: Data>(reader: &mut Reader, version: i16) -> Result<D, DecodeError> {

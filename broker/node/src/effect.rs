@@ -58,12 +58,15 @@ pub struct SyncJob {
 
 impl SyncJob {
     /// Carries the job out; the caller hands the result back as `Event::Synced`. Blocks: this is
-    /// for a thread of the shell's pool, or for a simulator.
+    /// for a simulator, or for a shell that lets one thread do it all.
     pub fn run(&self, disk: &dyn Disk) -> Result<(), String> {
-        for task in &self.tasks {
-            task.run(disk).map_err(|error| format!("sync: {error}"))?;
-        }
-        Ok(())
+        self.tasks.iter().try_for_each(|task| Self::run_task(task, disk))
+    }
+
+    /// Carries one of the tasks out. They may be done in any order and at the same time; the job has
+    /// failed when one of them has.
+    pub fn run_task(task: &SyncTask, disk: &dyn Disk) -> Result<(), String> {
+        task.run(disk).map_err(|error| format!("sync: {error}"))
     }
 }
 

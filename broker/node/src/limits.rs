@@ -29,7 +29,7 @@ pub struct Limits {
     pub fetch_bytes_max: i32,
     /// Longest wait of a fetch, whatever the client asks.
     pub fetch_wait_ms_max: i32,
-    /// Partitions that one topic may be created with.
+    /// Partitions that one topic may be created with; Kafka takes 10,000 in one request.
     pub topic_partitions_max: i32,
     /// Partitions of the whole broker; a creation that would pass it is refused.
     pub partitions_max: usize,
@@ -56,7 +56,7 @@ impl Default for Limits {
             fetch_session_partitions_max: 10_000,
             fetch_bytes_max: 55 * 1024 * 1024,
             fetch_wait_ms_max: 5 * 60 * 1_000,
-            topic_partitions_max: 1_000,
+            topic_partitions_max: 10_000,
             partitions_max: 10_000,
             described_resources_max: 10_000,
             described_partitions_max: 2_000,

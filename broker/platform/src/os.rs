@@ -2,6 +2,9 @@
 //!
 //! The only file in the machines' reach that calls the OS, and the only one with `unsafe` in it: one
 //! memory map, read only. Everything here blocks; shells decide on which thread.
+//!
+//! A process that has no file descriptor left is told so as `StorageFull`: like a full disk it is a
+//! reason to refuse what was asked, harms nothing that is there, and passes.
 
 #![expect(unsafe_code, reason = "mapping a file is unsafe by nature; see the comment at the call")]
 
@@ -58,12 +61,12 @@ impl Disk for OsDisk {
                 options.create(true).truncate(true);
             }
         }
-        Ok(Arc::new(OsFile { inner: options.open(path)? }))
+        Ok(Arc::new(OsFile { inner: options.open(path).map_err(no_room)? }))
     }
 
     fn list(&self, dir: &Path) -> io::Result<Vec<Entry>> {
         let mut entries = Vec::new();
-        for entry in fs::read_dir(dir)? {
+        for entry in fs::read_dir(dir).map_err(no_room)? {
             let entry = entry?;
             let Ok(name) = entry.file_name().into_string() else { continue };
             let metadata = entry.metadata()?;
@@ -95,7 +98,17 @@ impl Disk for OsDisk {
     }
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        fs::File::open(dir)?.sync_all()
+        match fs::File::open(dir) {
+            Ok(opened) => {
+                spare::keep();
+                opened.sync_all()
+            }
+            // A sync that fails is the end of the directory, so it must not fail for this.
+            Err(error) if is_out_of_descriptors(&error) => {
+                spare::lend(|| fs::File::open(dir))?.sync_all()
+            }
+            Err(error) => Err(error),
+        }
     }
 
     fn space(&self, dir: &Path) -> io::Result<Space> {
@@ -104,6 +117,56 @@ impl Disk for OsDisk {
             total_bytes: volume.f_blocks.saturating_mul(volume.f_frsize),
             usable_bytes: volume.f_bavail.saturating_mul(volume.f_frsize),
         })
+    }
+}
+
+fn is_out_of_descriptors(error: &io::Error) -> bool {
+    [rustix::io::Errno::MFILE, rustix::io::Errno::NFILE]
+        .iter()
+        .any(|errno| error.raw_os_error() == Some(errno.raw_os_error()))
+}
+
+fn no_room(error: io::Error) -> io::Error {
+    if is_out_of_descriptors(&error) {
+        let reason = "no file descriptor is left, see ulimit -n";
+        return io::Error::new(io::ErrorKind::StorageFull, reason);
+    }
+    error
+}
+
+/// One descriptor of the process that is kept for syncs.
+mod spare {
+    use super::is_out_of_descriptors;
+    use std::fs::File;
+    use std::io;
+    use std::sync::{Mutex, PoisonError};
+    use std::time::Duration;
+
+    static SPARE: Mutex<Option<File>> = Mutex::new(None);
+    /// Another thread may be quicker to take what is given up; it will not be so for long.
+    const ATTEMPTS: u32 = 1_000;
+    const PAUSE: Duration = Duration::from_millis(1);
+
+    /// Takes the descriptor, unless it is there.
+    pub(super) fn keep() {
+        let mut spare = SPARE.lock().unwrap_or_else(PoisonError::into_inner);
+        if spare.is_none() {
+            *spare = File::open("/").ok();
+        }
+    }
+
+    /// Gives it up for what is to be opened.
+    pub(super) fn lend(open: impl Fn() -> io::Result<File>) -> io::Result<File> {
+        let mut spare = SPARE.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut left = ATTEMPTS;
+        loop {
+            *spare = None;
+            match open() {
+                Err(error) if is_out_of_descriptors(&error) && 0 < left => left -= 1,
+                opened => return opened,
+            }
+            std::thread::sleep(PAUSE);
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 //! they are; the kernel's own spreading over several sockets goes by hash and would not.
 
 use std::net::SocketAddr;
+use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,7 +24,7 @@ pub(crate) async fn run(
 ) {
     for shard in shards.iter().cycle() {
         let (stream, peer) = accept(&listener).await;
-        let Some(place) = status.admit(peer.ip(), places) else {
+        let Some(place) = status.admit(peer.ip(), stream.as_raw_fd(), places) else {
             Counters::add(&status.counters.connections_refused);
             tracing::warn!(%peer, ?places, "a connection is refused");
             continue;

@@ -1,15 +1,16 @@
 //! Threads for what blocks: syncs, compactions, copies between log directories, and deletions.
 //!
-//! A shard has at most one sync of each log directory under way, so with as many threads as shards
-//! times directories no sync waits for another one's disk. Compactions share one thread, so that they
-//! never take more than a core from those who wait for answers; so do copies. Deletions have a thread
-//! of their own, because removing a large file may take long and nobody waits for it. All queues are
-//! bounded by what the machines ask for: one sync for each shard and directory, one step of a
-//! compaction for each shard, one copy for each partition that moves, one removal for each segment
-//! that is let go.
+//! A shard has at most one sync of each log directory under way, and several threads take its
+//! partitions in turns: a file system joins syncs that wait at the same time, while one after the other
+//! each pays for a journal commit of its own. Compactions share one thread, so that they never take
+//! more than a core from those who wait for answers; so do copies. Deletions have a thread of their
+//! own, because removing a large file may take long and nobody waits for it. All queues are bounded by
+//! what the machines ask for: one sync for each shard and directory, one step of a compaction for each
+//! shard, one copy for each partition that moves, one removal for each segment that is let go.
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 
@@ -23,14 +24,45 @@ use crate::shard::{Mail, Mailbox};
 
 /// Stack of a thread that calls the kernel, and decompresses batches at the most.
 const STACK_BYTES: usize = 512 * 1024;
+/// How many threads take part in one sync.
+const THREADS_PER_SYNC: usize = 4;
 /// More threads, but one for each shard, would only wait for the same few disks.
 const SYNC_THREADS_MAX: usize = 64;
 
 enum Job {
-    Sync { token: SyncToken, job: SyncJob, reply: Mailbox },
+    Sync(Arc<SharedSync>),
     Compact { token: CompactionToken, task: Box<CompactionTask>, reply: Mailbox },
     Copy { token: CopyToken, job: CopyJob, reply: Mailbox },
     Remove { paths: Vec<PathBuf> },
+}
+
+/// A sync that several threads carry out. Each takes the next partition that nobody has taken; the
+/// one that ends the last of them answers.
+struct SharedSync {
+    token: SyncToken,
+    job: SyncJob,
+    taken: AtomicUsize,
+    ended: AtomicUsize,
+    /// The first error: the whole sync has failed, what is not taken yet is left alone.
+    error: Mutex<Option<String>>,
+    reply: Mailbox,
+}
+
+impl SharedSync {
+    fn take_part(&self, disk: &dyn Disk) {
+        let tasks = &self.job.tasks;
+        while let Some(task) = tasks.get(self.taken.fetch_add(1, Ordering::Relaxed)) {
+            let has_failed = self.error.lock().is_some();
+            if !has_failed && let Err(error) = SyncJob::run_task(task, disk) {
+                self.error.lock().get_or_insert(error);
+            }
+            // Whoever counts last has seen all errors, and all files synced before its answer.
+            if self.ended.fetch_add(1, Ordering::AcqRel) + 1 == tasks.len() {
+                let result = self.error.lock().take().map_or(Ok(()), Err);
+                self.reply.send(Mail::Event(Event::Synced { token: self.token, result }));
+            }
+        }
+    }
 }
 
 /// The sending side, one for each shard; the threads end when all of them are gone.
@@ -58,7 +90,8 @@ impl DiskPool {
         let sync_jobs = Arc::new(Mutex::new(sync_jobs));
         let mut threads = Vec::new();
         let shards = usize::from(shards);
-        for index in 0..(shards * log_dirs).min(SYNC_THREADS_MAX).max(shards) {
+        let sync_threads = shards * log_dirs * THREADS_PER_SYNC;
+        for index in 0..sync_threads.min(SYNC_THREADS_MAX).max(shards) {
             threads.push(spawn(format!("sync-{index}"), disk.clone(), sync_jobs.clone())?);
         }
         let others =
@@ -71,8 +104,18 @@ impl DiskPool {
 
     /// Runs the job; the result comes to the mailbox as an event.
     pub(crate) fn sync(&self, token: SyncToken, job: SyncJob, reply: Mailbox) {
-        // A pool that is gone means that the server has failed already.
-        let _ = self.syncs.send(Job::Sync { token, job, reply });
+        if job.tasks.is_empty() {
+            reply.send(Mail::Event(Event::Synced { token, result: Ok(()) }));
+            return;
+        }
+        let threads = job.tasks.len().min(THREADS_PER_SYNC);
+        let (taken, ended) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        let sync = SharedSync { token, job, taken, ended, error: Mutex::new(None), reply };
+        let sync = Arc::new(sync);
+        for _ in 0..threads {
+            // A pool that is gone means that the server has failed already.
+            let _ = self.syncs.send(Job::Sync(Arc::clone(&sync)));
+        }
     }
 
     /// Does a step of a compaction; the task comes to the mailbox as an event.
@@ -127,10 +170,7 @@ fn spawn(
 
 fn run(disk: &dyn Disk, job: Job) {
     match job {
-        Job::Sync { token, job, reply } => {
-            let result = job.run(disk);
-            reply.send(Mail::Event(Event::Synced { token, result }));
-        }
+        Job::Sync(sync) => sync.take_part(disk),
         Job::Compact { token, mut task, reply } => {
             let result = task.step(disk);
             reply.send(Mail::Event(Event::Compacted { token, task, result }));

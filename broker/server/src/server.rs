@@ -10,6 +10,7 @@ use mainstem_node::{Event, NodeConfig, ShardIndex};
 use mainstem_platform::Disk;
 use mainstem_platform::os::OsDisk;
 use parking_lot::Mutex;
+use rustix::process::{Resource, getrlimit};
 
 use crate::config::ServerConfig;
 use crate::connection::ConnectionLimits;
@@ -111,6 +112,7 @@ impl Server {
             places: Places {
                 of_all: config.connections_max,
                 per_address: config.connections_per_address_max,
+                descriptors: Places::descriptors_of(getrlimit(Resource::Nofile).current),
             },
         };
         let start = ShardStart { limits, node: Arc::new(node), disk, pool, listener };

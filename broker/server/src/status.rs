@@ -99,8 +99,17 @@ impl Status {
         true
     }
 
-    /// Takes a place for a connection from `address`; `None` when there is none left.
-    pub(crate) fn admit(self: &Arc<Self>, address: IpAddr, places: Places) -> Option<Place> {
+    /// Takes a place for a connection from `address`, which has this descriptor; `None` when there is
+    /// none left.
+    pub(crate) fn admit(
+        self: &Arc<Self>,
+        address: IpAddr,
+        descriptor: i32,
+        places: Places,
+    ) -> Option<Place> {
+        if places.descriptors <= descriptor {
+            return None;
+        }
         let mut connections = self.connections.lock();
         let of_this = connections.get(&address).copied().unwrap_or(0);
         if places.per_address <= of_this || places.of_all <= self.connections() {
@@ -123,6 +132,19 @@ pub(crate) struct Places {
     pub(crate) of_all: usize,
     /// From one address.
     pub(crate) per_address: usize,
+    /// File descriptors from this number on are kept for the logs. The kernel gives the lowest that
+    /// is free, so the number of a new connection tells how many are in use.
+    pub(crate) descriptors: i32,
+}
+
+impl Places {
+    /// Of so many descriptors that the process may have, the part that connections may take.
+    pub(crate) fn descriptors_of(limit: Option<u64>) -> i32 {
+        const KEPT_MIN: u64 = 64;
+        let Some(limit) = limit else { return i32::MAX };
+        let kept = (limit / 16).max(KEPT_MIN).min(limit / 2);
+        i32::try_from(limit - kept).unwrap_or(i32::MAX)
+    }
 }
 
 /// A connection's place among those that are allowed; free again when dropped.

@@ -17,7 +17,7 @@ pub(crate) enum BenchCommand {
     Latency(LatencyArguments),
     /// Join and rebalance times of a group
     Groups(GroupsArguments),
-    /// Memory that a broker keeps for each connection
+    /// Memory that a broker keeps for each partition and connection, and how it works with many
     Connections(ConnectionsArguments),
 }
 
@@ -180,7 +180,21 @@ pub(crate) struct ConnectionsArguments {
     pub broker: Broker,
     #[command(flatten)]
     pub machine: Machine,
-    /// Connections to open
+    /// Connections that only are there
     #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=200_000))]
-    pub count: u32,
+    pub idle: u32,
+    /// Connections that work: each active partition has one that writes, and others that wait for it
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(2..=100_000))]
+    pub active: u32,
+    /// Partitions of the topic
+    #[arg(long, short = 'p', default_value_t = 400, value_parser = clap::value_parser!(i32).range(1..=10_000))]
+    pub partitions: i32,
+    /// Partitions that are written to [default: half as many as active connections]
+    #[arg(long)]
+    pub active_partitions: Option<u32>,
+    /// Records a second that are due, over all partitions
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    pub rate: u64,
+    #[command(flatten)]
+    pub window: Window,
 }

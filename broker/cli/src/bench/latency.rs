@@ -87,6 +87,31 @@ impl Latencies {
         Ok(())
     }
 
+    /// Reports these quantiles, under their names.
+    pub(crate) fn describe(
+        &self,
+        report: &mut Report,
+        floor: Ceiling,
+        quantiles: &[(&'static str, f64)],
+    ) -> Result<(), Failure> {
+        if self.histogram.is_empty() {
+            return Err(Failure::new("no request was due in the measured time: raise the rate"));
+        }
+        for (name, quantile) in quantiles {
+            let nanos = self.histogram.value_at_quantile(*quantile);
+            report.figure(name, nanos as f64 / 1e3, Unit::Microseconds, floor);
+        }
+        Ok(())
+    }
+
+    /// Reports the rate that was reached as a share of the one that was due.
+    pub(crate) fn describe_rate(&self, report: &mut Report, rate: u64, seconds: u32) {
+        let value = rate as f64;
+        let due = Ceiling { name: "rate that was due", value, unit: Unit::RecordsPerSecond };
+        let achieved = self.records as f64 / f64::from(seconds);
+        report.figure("achieved rate", achieved, Unit::RecordsPerSecond, due);
+    }
+
     fn add(&mut self, other: &Latencies) -> Result<(), Failure> {
         let added = self.histogram.add(&other.histogram);
         added.map_err(|error| Failure::doing("add latencies", &error))?;
@@ -128,20 +153,13 @@ fn describe(
     rate: u64,
     seconds: u32,
 ) -> Result<(), Failure> {
-    if latencies.histogram.is_empty() {
-        return Err(Failure::new("no request was due in the measured time: raise the rate"));
-    }
-    for (name, quantile) in
-        [("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999), ("max", 1.0)]
-    {
-        let nanos = latencies.histogram.value_at_quantile(quantile);
-        report.figure(name, nanos as f64 / 1e3, Unit::Microseconds, floor);
-    }
+    latencies.describe(
+        report,
+        floor,
+        &[("p50", 0.5), ("p90", 0.9), ("p99", 0.99), ("p99.9", 0.999), ("max", 1.0)],
+    )?;
     report.amount("requests", latencies.histogram.len() as f64, Unit::Count);
-    let due =
-        Ceiling { name: "rate that was due", value: rate as f64, unit: Unit::RecordsPerSecond };
-    let achieved = latencies.records as f64 / f64::from(seconds);
-    report.figure("achieved rate", achieved, Unit::RecordsPerSecond, due);
+    latencies.describe_rate(report, rate, seconds);
     Ok(())
 }
 
@@ -200,7 +218,7 @@ fn read(mut wire: Wire, request: &PreparedRequest, pace: &Pace) -> Result<Latenc
 }
 
 /// Waits for a time, precisely; a time that is over is not waited for.
-fn wait_until(due: Instant) {
+pub(crate) fn wait_until(due: Instant) {
     loop {
         let left = due.saturating_duration_since(Instant::now());
         if left.is_zero() {

@@ -75,15 +75,6 @@ impl Wire {
     }
 
     /// One request and its answer.
-    pub(crate) fn call<R: Request>(
-        &mut self,
-        request: &R,
-        cap: i16,
-    ) -> Result<R::Response, Failure> {
-        let version = self.version::<R>(cap)?;
-        self.exchange(request, version)
-    }
-
     fn exchange<R: Request>(&mut self, request: &R, version: i16) -> Result<R::Response, Failure> {
         self.write(&encode(request, version)?)?;
         self.read::<R, _>(version, |answer| Ok(answer.clone()))

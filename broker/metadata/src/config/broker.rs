@@ -26,7 +26,7 @@ const ASSIGNORS: Kind = Kind::List(&[
     "org.apache.kafka.coordinator.group.assignor.RangeAssignor",
 ]);
 const POLICIES: Kind = Kind::Choice(&["bidirectional", "downgrade", "upgrade", "disabled"]);
-const PARTITIONS: Kind = Kind::IntWithin { min: 1, max: 1_000 };
+const PARTITIONS: Kind = Kind::IntWithin { min: 1, max: 10_000 };
 
 const fn row(
     name: &'static str,
@@ -105,7 +105,7 @@ const TABLE: &[BrokerDefinition] = &[
         "Directories of logs, with commas, in the place of log.dir; the first one holds the metadata log."),
     row("log.retention.check.interval.ms", INTERVAL, "300000", ClusterWide,
         "How often old segments are looked for. A change counts from the next round on."),
-    row("max.connections", Kind::IntWithin { min: 1, max: 1_000_000 }, "10000", ReadOnly,
+    row("max.connections", Kind::IntWithin { min: 1, max: 1_000_000 }, "50000", ReadOnly,
         "Connections of Kafka clients at one time; more are closed at once."),
     row("max.connections.per.ip", Kind::Int { min: 1 }, "2147483647", ReadOnly,
         "Connections of Kafka clients from one address at one time."),

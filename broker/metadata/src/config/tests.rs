@@ -128,8 +128,8 @@ fn running_brokers_take_what_can_change() {
         ),
         (
             "num.partitions",
-            "1001",
-            "Invalid value 1001 for configuration num.partitions: Value must be no more than 1000",
+            "10001",
+            "Invalid value 10001 for configuration num.partitions: Value must be no more than 10000",
         ),
         ("node.id", "5", "Cannot update these configs dynamically: node.id"),
         ("retention.ms", "5", "Unknown broker config name: retention.ms"),

@@ -56,7 +56,7 @@ impl Default for ServerConfig {
             registry_listen: Some(local(8081)),
             metrics_listen: Some(local(9644)),
             shards: default_shards(),
-            connections_max: 10_000,
+            connections_max: 50_000,
             connections_per_address_max: i32::MAX as usize,
             idle_timeout: Duration::from_secs(600),
             warnings: Vec::new(),

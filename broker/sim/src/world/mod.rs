@@ -370,7 +370,10 @@ impl World {
                 let link = (1_000_000 + shard as u64, u64::from(to.0));
                 self.schedule.on_link(link, at, Occurrence::Message { life, from, to, message });
             }
-            Effect::Sync { token, job } => {
+            Effect::Sync { token, mut job } => {
+                // A shell does them at the same time, so that a crash may find any of them done.
+                let first = token.0 as usize % job.tasks.len();
+                job.tasks.rotate_left(first);
                 // The disk may do the work at once or at the last moment; the crash in between
                 // shows who relied upon the one or the other.
                 let early = self.random.one_in(2);
