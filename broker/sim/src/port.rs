@@ -5,7 +5,7 @@
 //! learns of the loss by `disconnected`.
 
 use bytes::Bytes;
-use mainstem_platform::{Now, SeededRandom};
+use mainstem_platform::{Instant, Now, SeededRandom};
 use mainstem_protocol::Request;
 use mainstem_protocol::frame::{decode_response, encode_request};
 use std::fmt;
@@ -21,7 +21,7 @@ pub(crate) enum Order {
     ConnectBeside,
     /// Send a frame, without its length.
     Send(Bytes),
-    /// Call `timer` after this time.
+    /// Call `timer` after this time, unless it will be called before: there is one timer.
     Wake(Duration),
 }
 
@@ -34,6 +34,8 @@ pub(crate) struct Port {
     /// Things go wrong, and the client may do so too.
     pub(crate) faulty: bool,
     pub(crate) orders: Vec<Order>,
+    /// When `timer` is called next.
+    pub(crate) wake_at: Option<Instant>,
     /// Lines for the trace; `None` when nobody reads them.
     pub(crate) remarks: Option<Vec<String>>,
     next_correlation: i32,
@@ -47,6 +49,7 @@ impl Port {
             connected: false,
             faulty: true,
             orders: Vec::new(),
+            wake_at: None,
             remarks: in_words.then(Vec::new),
             next_correlation: 0,
         }

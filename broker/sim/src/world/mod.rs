@@ -192,7 +192,8 @@ impl World {
         let port = Port::new(self.random.fork(), self.trace.is_in_words());
         self.actors.push((actor, port));
         let actor = self.actors.len() - 1;
-        self.after(1_000, Occurrence::Wake { actor });
+        let delay = delay(&mut self.random, 1_000);
+        self.wake(actor, delay);
     }
 
     pub(crate) fn plan(&mut self, delay: Duration, what: Occurrence) {
@@ -229,7 +230,7 @@ impl World {
 
     fn happen(&mut self, occurrence: Occurrence) -> Result<(), Broken> {
         match occurrence {
-            Occurrence::Wake { actor } => self.tell(actor, |actor, port| actor.timer(port))?,
+            Occurrence::Wake { actor } => self.woken(actor)?,
             Occurrence::Accepted { actor, connection } => self.accepted(actor, connection)?,
             Occurrence::FrameArrives { connection, frame } => {
                 self.frame_arrives(connection, frame);

@@ -114,13 +114,34 @@ impl World {
         outcome?;
         for order in orders {
             match order {
-                Order::Wake(delay) => self.plan(delay, Occurrence::Wake { actor }),
+                Order::Wake(delay) => self.wake(actor, delay),
                 Order::Connect => self.connect(actor, false),
                 Order::ConnectBeside => self.connect(actor, true),
                 Order::Send(frame) => self.send(actor, frame),
             }
         }
         Ok(())
+    }
+
+    /// Sets the actor's timer, or leaves it where it is set to an earlier time. One that could be set
+    /// many times would multiply itself: every call sets it again.
+    pub(super) fn wake(&mut self, actor: usize, delay: Duration) {
+        let at = self.now.instant.plus(delay);
+        let port = &mut self.actors[actor].1;
+        if port.wake_at.is_none_or(|earlier| at < earlier) {
+            port.wake_at = Some(at);
+            self.schedule.at(at, Occurrence::Wake { actor });
+        }
+    }
+
+    pub(super) fn woken(&mut self, actor: usize) -> Result<(), Broken> {
+        let port = &mut self.actors[actor].1;
+        // A later time may have been set before this one.
+        if port.wake_at != Some(self.now.instant) {
+            return Ok(());
+        }
+        port.wake_at = None;
+        self.tell(actor, |actor, port| actor.timer(port))
     }
 
     fn connect(&mut self, actor: usize, beside: bool) {
