@@ -10,6 +10,7 @@
 //! Invariant: no decompressor writes more than the cap it was given, whatever the input says
 //! about itself.
 
+mod lz4;
 mod snappy;
 mod stream;
 
@@ -135,14 +136,7 @@ pub fn compress_at(
             encoder.write_all(data).and_then(|()| encoder.finish()).map_err(failed)?
         }
         Compression::Snappy => snappy::compress(data)?,
-        Compression::Lz4 => {
-            let info = lz4_flex::frame::FrameInfo::new()
-                .block_size(lz4_flex::frame::BlockSize::Max64KB)
-                .block_mode(lz4_flex::frame::BlockMode::Independent);
-            let mut encoder = lz4_flex::frame::FrameEncoder::with_frame_info(info, Vec::new());
-            encoder.write_all(data).map_err(failed)?;
-            encoder.finish().map_err(|error| corrupt(codec, &error))?
-        }
+        Compression::Lz4 => lz4::compress(data)?,
         Compression::Zstd => {
             let encoder = zstd::stream::write::Encoder::new(Vec::new(), level.zstd());
             let mut encoder = encoder.map_err(failed)?;
@@ -154,37 +148,11 @@ pub fn compress_at(
 
 /// Decompresses `data` into at most `cap` bytes.
 pub fn decompress(codec: Compression, data: &[u8], cap: usize) -> Result<Bytes, CompressionError> {
-    match codec {
-        Compression::None if data.len() > cap => Err(too_large(codec, cap)),
-        Compression::None => Ok(Bytes::copy_from_slice(data)),
-        Compression::Gzip => {
-            read_capped(codec, flate2::bufread::MultiGzDecoder::new(data), data.len(), cap)
-        }
-        Compression::Snappy => snappy::decompress(data, cap).map(Bytes::from),
-        Compression::Lz4 => {
-            read_capped(codec, lz4_flex::frame::FrameDecoder::new(data), data.len(), cap)
-        }
-        Compression::Zstd => {
-            let decoder = zstd::stream::read::Decoder::with_buffer(data);
-            read_capped(codec, decoder.map_err(|e| corrupt(codec, &e))?, data.len(), cap)
-        }
-    }
-}
-
-/// Reads a decompressor to its end, or fails once it yields more than `cap` bytes.
-fn read_capped(
-    codec: Compression,
-    decoder: impl Read,
-    size_compressed: usize,
-    cap: usize,
-) -> Result<Bytes, CompressionError> {
+    let mut input = Decompressor::new(codec, data, cap)?;
     // Records shrink to about a third; a wrong guess costs only a reallocation.
-    let mut out = Vec::with_capacity(size_compressed.saturating_mul(3).min(cap));
-    let mut limited = decoder.take(cap as u64 + 1);
-    limited.read_to_end(&mut out).map_err(|error| corrupt(codec, &error))?;
-    if out.len() > cap {
-        return Err(too_large(codec, cap));
-    }
+    let expected = if codec == Compression::None { 1 } else { 3 };
+    let mut out = Vec::with_capacity(data.len().saturating_mul(expected).min(cap));
+    input.read_to_end(&mut out).map_err(|error| input.error(&error))?;
     Ok(Bytes::from(out))
 }
 

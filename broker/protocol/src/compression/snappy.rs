@@ -30,15 +30,6 @@ pub(super) fn compress(data: &[u8]) -> Result<Vec<u8>, CompressionError> {
     Ok(out)
 }
 
-pub(super) fn decompress(data: &[u8], cap: usize) -> Result<Vec<u8>, CompressionError> {
-    let mut out = Vec::new();
-    let mut blocks = Blocks::new(data, cap)?;
-    while blocks.next(cap - out.len())? {
-        out.append(&mut blocks.block);
-    }
-    Ok(out)
-}
-
 /// The contents of a frame, block by block. One block at a time is in memory.
 pub(super) struct Blocks<'a> {
     rest: &'a [u8],

@@ -3,7 +3,7 @@
 //!
 //! Invariant: no more than the cap is handed out; what comes after it is an error and not the end.
 
-use super::{Compression, CompressionError, corrupt, snappy, too_large};
+use super::{Compression, CompressionError, corrupt, lz4, snappy, too_large};
 use std::io::{self, BufRead, BufReader, Read};
 
 /// Pieces of this size are handed out.
@@ -48,7 +48,10 @@ impl<'a> Decompressor<'a> {
             Compression::None => Box::new(data),
             Compression::Gzip => capped(Box::new(flate2::bufread::MultiGzDecoder::new(data))),
             Compression::Snappy => capped(Box::new(snappy::Blocks::new(data, cap)?)),
-            Compression::Lz4 => capped(Box::new(lz4_flex::frame::FrameDecoder::new(data))),
+            Compression::Lz4 => match lz4::Blocks::new(data, cap) {
+                Some(blocks) => Box::new(blocks),
+                None => capped(Box::new(lz4::Frame::new(data)?)),
+            },
             Compression::Zstd => {
                 let decoder = zstd::stream::read::Decoder::with_buffer(data);
                 capped(Box::new(decoder.map_err(|error| corrupt(codec, &error))?))

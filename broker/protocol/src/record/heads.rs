@@ -123,17 +123,33 @@ impl<'a> RecordHeads<'a> {
 
     fn varint(&mut self, cut_off: &'static str, size_max: usize) -> Result<i64, Stop> {
         let mut bits = 0_u64;
-        for index in 0..size_max.min(self.left) {
-            let Some(byte) = self.input.fill_buf()?.first().copied() else { break };
-            self.input.consume(1);
-            self.taken += 1;
-            self.left -= 1;
-            // The tenth byte has room for the highest bit only.
-            if index == 9 && byte > 1 {
+        let mut index = 0;
+        // Nearly always all of it lies in one piece of the input.
+        while index < size_max && 0 < self.left {
+            let piece = self.input.fill_buf()?;
+            if piece.is_empty() {
                 break;
             }
-            bits |= u64::from(byte & 0x7f) << (7 * index);
-            if byte < 0x80 {
+            let most = piece.len().min(size_max - index).min(self.left);
+            let mut taken = 0;
+            let mut is_whole = false;
+            for byte in &piece[..most] {
+                // The tenth byte has room for the highest bit only.
+                if index == 9 && *byte > 1 {
+                    return Err(Stop::Malformed(cut_off));
+                }
+                bits |= u64::from(byte & 0x7f) << (7 * index);
+                index += 1;
+                taken += 1;
+                if *byte < 0x80 {
+                    is_whole = true;
+                    break;
+                }
+            }
+            self.input.consume(taken);
+            self.taken += taken;
+            self.left -= taken;
+            if is_whole {
                 return Ok((bits >> 1) as i64 ^ -((bits & 1) as i64));
             }
         }

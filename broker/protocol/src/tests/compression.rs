@@ -56,6 +56,42 @@ fn a_bare_snappy_block_is_read() {
     assert_eq!(decompress(Compression::Snappy, &packed, 2000), Ok(text(1000).into()));
 }
 
+/// Clients write one form of LZ4's frames; others are legal.
+#[test]
+fn lz4_frames_are_read_in_any_form() {
+    use lz4::liblz4::BlockChecksum;
+    use lz4::{BlockMode, BlockSize, ContentChecksum, EncoderBuilder};
+    let data = text(300_000);
+    for mode in [BlockMode::Independent, BlockMode::Linked] {
+        for size in [BlockSize::Max64KB, BlockSize::Max1MB] {
+            for has_checksums in [false, true] {
+                let mut builder = EncoderBuilder::new();
+                builder.block_mode(mode.clone()).block_size(size.clone());
+                builder.checksum(if has_checksums {
+                    ContentChecksum::ChecksumEnabled
+                } else {
+                    ContentChecksum::NoChecksum
+                });
+                builder.block_checksum(if has_checksums {
+                    BlockChecksum::BlockChecksumEnabled
+                } else {
+                    BlockChecksum::NoBlockChecksum
+                });
+                let mut encoder = builder.build(Vec::new()).unwrap();
+                std::io::Write::write_all(&mut encoder, &data).unwrap();
+                let (packed, finished) = encoder.finish();
+                finished.unwrap();
+                let back = decompress(Compression::Lz4, &packed, data.len());
+                assert_eq!(back, Ok(Bytes::from(data.clone())));
+                for cut in [0, 3, 7, 9, 100, packed.len() - 1] {
+                    let back = decompress(Compression::Lz4, &packed[..cut], data.len());
+                    assert!(back.is_err(), "{mode:?} {size:?} {has_checksums} cut at {cut}");
+                }
+            }
+        }
+    }
+}
+
 #[test]
 fn members_of_gzip_follow_one_another() {
     let one = compress(Compression::Gzip, &text(10)).unwrap();

@@ -12,6 +12,7 @@ use bytes::{Buf, Bytes};
 use mainstem_node::ResponseSegment;
 use mainstem_platform::File;
 use rustix::fs::sendfile;
+use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};
 use tokio::io::Interest;
 use tokio::task::yield_now;
 use tokio::time::timeout;
@@ -21,7 +22,7 @@ use super::Connection;
 /// Slices of one vectored write.
 const SLICES_MAX: usize = 64;
 /// Bytes of one sendfile, after which the other connections of the shard have their turn.
-const FILE_CHUNK_BYTES: usize = 512 * 1024;
+const FILE_CHUNK_BYTES: usize = 1024 * 1024;
 /// Buffer for files without a descriptor.
 const COPY_BYTES: usize = 64 * 1024;
 
@@ -62,24 +63,29 @@ async fn write_batch(connection: &Connection, first: Vec<ResponseSegment>) -> io
         match segments.next() {
             Some(ResponseSegment::Bytes(bytes)) => run.push(bytes),
             Some(ResponseSegment::File { file, position, len }) => {
-                write_bytes(connection, &mut run).await?;
+                // The head of a range leaves with its first bytes, not as a packet of its own.
+                write_bytes(connection, &mut run, SendFlags::MORE).await?;
                 write_file(connection, &file, position, len).await?;
             }
             None => {
                 let next = connection.outbox.borrow_mut().pop();
                 match next {
                     Some(next) => segments = next.into_iter(),
-                    None => return write_bytes(connection, &mut run).await,
+                    None => return write_bytes(connection, &mut run, SendFlags::empty()).await,
                 }
             }
         }
         if run.len() >= SLICES_MAX {
-            write_bytes(connection, &mut run).await?;
+            write_bytes(connection, &mut run, SendFlags::empty()).await?;
         }
     }
 }
 
-async fn write_bytes(connection: &Connection, run: &mut Vec<Bytes>) -> io::Result<()> {
+async fn write_bytes(
+    connection: &Connection,
+    run: &mut Vec<Bytes>,
+    flags: SendFlags,
+) -> io::Result<()> {
     let mut first = 0;
     while first < run.len() {
         if run[first].is_empty() {
@@ -88,7 +94,11 @@ async fn write_bytes(connection: &Connection, run: &mut Vec<Bytes>) -> io::Resul
         }
         let slices: Vec<IoSlice<'_>> =
             run[first..].iter().take(SLICES_MAX).map(|bytes| IoSlice::new(bytes)).collect();
-        let written = match connection.stream.try_write_vectored(&slices) {
+        let sent = connection.stream.try_io(Interest::WRITABLE, || {
+            let mut control = SendAncillaryBuffer::default();
+            Ok(sendmsg(&connection.stream, &slices, &mut control, flags | SendFlags::NOSIGNAL)?)
+        });
+        let written = match sent {
             Ok(0) => return Err(ErrorKind::WriteZero.into()),
             Ok(written) => written,
             Err(error) if error.kind() == ErrorKind::WouldBlock => {
@@ -162,7 +172,7 @@ async fn copy(
     let mut buffer = vec![0; len.min(COPY_BYTES)];
     let read = file.read_at(&mut buffer, position)?;
     buffer.truncate(read);
-    write_bytes(connection, &mut vec![buffer.into()]).await?;
+    write_bytes(connection, &mut vec![buffer.into()], SendFlags::empty()).await?;
     Ok(read)
 }
 
