@@ -157,9 +157,9 @@ impl Log {
         }
         let segment = self.active();
         if let Err(error) = segment.file.write_vectored_at(&stamped.slices(headers), segment.size) {
-            // What is past the size is never read; cutting it only gives the room back.
-            let _ = segment.file.set_len(segment.size);
-            return Err(self.fail(&error));
+            // What is past the size is not read in this life, but the next one would find it.
+            let cut = segment.file.set_len(segment.size);
+            return Err(self.fail(&cut.err().unwrap_or(error)));
         }
         self.note_written(&stamped.batches, headers, now)?;
         self.next_offset = stamped.next_offset;

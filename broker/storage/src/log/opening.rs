@@ -253,10 +253,15 @@ impl<'a> Opening<'a> {
         self.report.scanned_bytes += end;
         self.report.segments_rebuilt += 1;
         if let Some(reason) = stop {
-            if trusted || self.next_offset < self.point.recovery_point {
+            if next_base == Some(self.next_offset) {
+                // Nothing is missing: an append to a full disk has left a part of itself behind the
+                // last batch, the log went on in the next segment, and the cut was not durable yet.
+                self.cut_rest(place, end)?;
+            } else if trusted || self.next_offset < self.point.recovery_point {
                 return Err(self.corrupt(reason));
+            } else {
+                self.cut_after(place, end)?;
             }
-            self.cut_after(place, end)?;
         } else if let Some(base) = next_base {
             self.next_offset = base;
         }
@@ -308,11 +313,16 @@ impl<'a> Opening<'a> {
         }
     }
 
-    /// Cuts the log at the end of what was verified of this segment.
-    fn cut_after(&mut self, place: usize, end: u64) -> Result<(), StorageError> {
+    /// Cuts a segment's file at the end of what was verified of it.
+    fn cut_rest(&mut self, place: usize, end: u64) -> Result<(), StorageError> {
         let segment = &self.segments[place];
         self.report.truncated_bytes += end - segment.size;
-        segment.file.set_len(segment.size).map_err(StorageError::disk("cut", self.dir))?;
+        segment.file.set_len(segment.size).map_err(StorageError::disk("cut", self.dir))
+    }
+
+    /// Cuts the log there.
+    fn cut_after(&mut self, place: usize, end: u64) -> Result<(), StorageError> {
+        self.cut_rest(place, end)?;
         for later in self.segments.split_off(place + 1) {
             self.report.truncated_bytes += later.size;
             remove_segment(self.disk, self.dir, later.base)?;

@@ -33,6 +33,21 @@ fn a_torn_tail_is_cut_off() {
     assert_eq!(bench.put(&["again"]).base_offset, offset(8));
 }
 
+/// An append to a full disk leaves a part of itself, the log goes on in a new segment, and the power
+/// fails before the cut is durable. (Simulator, seed 6243.)
+#[test]
+fn what_a_failed_append_has_left_before_the_next_segment_is_cut_off() {
+    let mut bench = prepared();
+    bench.put(&["next"]);
+    bench.disk.kill_process();
+    let closed = bench.disk.open(&path("00000000000000000006.log"), OpenMode::Write).unwrap();
+    closed.write_at(b"torn", closed.len().unwrap()).unwrap();
+    let recovery = bench.reopen(Shutdown::Unclean);
+    assert_eq!(recovery.truncated_bytes, 4);
+    assert_eq!(bench.records(Bound::LogEnd), "0=a 1=b 2=c 3=d 4=e 5=f 6=g 7=h 8=next");
+    assert_eq!(closed.len().unwrap(), 2 * 69);
+}
+
 #[test]
 fn damage_before_the_recovery_point_is_an_error_and_cuts_nothing() {
     for shutdown in [Shutdown::Unclean, Shutdown::Clean] {
