@@ -11,6 +11,7 @@ use mainstem_protocol::messages::create_topics::{
     CreatableReplicaAssignment, CreatableTopic, CreatableTopicConfig,
 };
 use mainstem_protocol::messages::delete_topics::DeleteTopicState;
+use mainstem_protocol::messages::records::PartitionRecord;
 use mainstem_protocol::messages::update_features::FeatureUpdateKey;
 use mainstem_protocol::messages::{
     CreatePartitionsRequest, CreateTopicsRequest, DeleteTopicsRequest, UpdateFeaturesRequest,
@@ -358,6 +359,18 @@ fn a_log_that_contradicts_itself_is_refused() {
     assert!(controller.image.apply(&first).is_err(), "a topic is not made twice");
     let mut empty = Image::new();
     assert!(empty.apply(&controller.log[1]).is_err(), "a partition needs its topic");
+}
+
+/// Records that others have written may hold more than ours do. (Found by fuzzing.)
+#[test]
+fn a_record_is_written_at_the_lowest_version_that_holds_it() {
+    for (directories, version) in [(vec![], 0), (vec![Default::default()], 1)] {
+        let record = PartitionRecord { directories, ..PartitionRecord::default() };
+        let bytes = MetadataRecord::Partition(record.clone()).encode().expect("can be written");
+        assert_eq!(bytes[2], version);
+        let read = MetadataRecord::decode(bytes).expect("and can be read");
+        assert_eq!(read, MetadataRecord::Partition(record));
+    }
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::alloc;
 
 use bytes::Bytes;
 use cap::Cap;
+use mainstem_protocol::compression::{Compression, compress, decompress};
 use mainstem_protocol::{Message, Reader, Writer};
 
 /// The most memory that all live allocations of a target may have, its own corpus included.
@@ -41,4 +42,39 @@ pub fn round_trip<M: Message + PartialEq + std::fmt::Debug>(data: &[u8], version
     let bytes = writer.into_bytes().expect("no file ranges");
     let again = M::decode(&mut Reader::new(bytes), version).expect("what was encoded");
     assert_eq!(message, again);
+}
+
+/// Gives every whole batch the checksum of its bytes, which no fuzzer guesses, so that what lies
+/// behind the check is reached too.
+pub fn seal_batches(batches: &mut [u8]) {
+    let mut at = 0;
+    while let Some(head) = batches.get(at..at + 12) {
+        let length = i32::from_be_bytes(head[8..].try_into().expect("4 bytes"));
+        let end = usize::try_from(length).ok().map(|length| at + 12 + length);
+        let Some(batch) = end.and_then(|end| batches.get_mut(at..end)) else { return };
+        if batch.len() < 22 {
+            return;
+        }
+        let checksum = crc32c::crc32c(&batch[21..]);
+        batch[17..21].copy_from_slice(&checksum.to_be_bytes());
+        at += batch.len();
+    }
+}
+
+/// The same for a snapshot of producers.
+pub fn seal_snapshot(snapshot: &mut [u8]) {
+    if snapshot.len() >= 6 {
+        let checksum = crc32c::crc32c(&snapshot[6..]);
+        snapshot[2..6].copy_from_slice(&checksum.to_be_bytes());
+    }
+}
+
+/// What a codec unpacks stays below the cap, whatever it promises, and survives being packed again.
+pub fn decompress_capped(codec: Compression, data: &[u8]) {
+    const CAP: usize = 1 << 20;
+    if let Ok(contents) = decompress(codec, data, CAP) {
+        assert!(contents.len() <= CAP);
+        let packed = compress(codec, &contents).expect("compress what was decompressed");
+        assert_eq!(decompress(codec, &packed, CAP).expect("decompress it again"), contents);
+    }
 }

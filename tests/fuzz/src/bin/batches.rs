@@ -3,12 +3,19 @@
 
 use bytes::Bytes;
 use libfuzzer_sys::fuzz_target;
+use mainstem_fuzz::{choose, seal_batches};
 use mainstem_protocol::record::{batches, validate_deep};
 
 const CONTENTS_BYTES_MAX: usize = 1 << 20;
 
 fuzz_target!(|data: &[u8]| {
-    let bytes = Bytes::copy_from_slice(data);
+    let mut data = data;
+    let Some(flags) = choose(&mut data) else { return };
+    let mut bytes = data.to_vec();
+    if flags & 1 == 0 {
+        seal_batches(&mut bytes);
+    }
+    let bytes = Bytes::from(bytes);
     for batch in batches(&bytes) {
         let Ok(batch) = batch else { return };
         let view = batch.view();
