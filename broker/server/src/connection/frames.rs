@@ -48,6 +48,16 @@ impl Frames {
 
     /// Where to read to, with room for some bytes of the frame that is missing.
     pub(super) fn room(&mut self) -> &mut BytesMut {
+        self.buffer.reserve(self.next_read_bytes());
+        &mut self.buffer
+    }
+
+    /// Bytes that the buffer holds and will have room for at the next read.
+    pub(super) fn room_bytes(&self) -> usize {
+        self.buffer.len() + self.next_read_bytes()
+    }
+
+    fn next_read_bytes(&self) -> usize {
         let arrived = self.buffer.len();
         let missing = match self.announced() {
             Ok(Some(size)) => (PREFIX_BYTES + size).saturating_sub(arrived),
@@ -55,8 +65,7 @@ impl Frames {
         };
         // Large frames shall come with few reads and be moved a few times only.
         let most = arrived.max(self.last_frame_bytes).clamp(READ_BYTES_MIN, READ_BYTES_MAX);
-        self.buffer.reserve(missing.clamp(READ_BYTES_MIN, most));
-        &mut self.buffer
+        missing.clamp(READ_BYTES_MIN, most)
     }
 
     /// Bytes of the unfinished frame.

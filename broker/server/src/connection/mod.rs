@@ -6,15 +6,19 @@
 //! Reading stops while one of these holds, so that memory stays bounded whatever a client does:
 //! 1. the machine has said so (too many requests of this client wait for their turn);
 //! 2. the client does not fetch its responses (`OUTBOX_RESPONSES_MAX`, `OUTBOX_BYTES_MAX`);
-//! 3. the client has had its share of the present pass (`PASS_FRAMES_MAX`, `PASS_BYTES_MAX`).
+//! 3. the client has had its share of the present pass (`PASS_FRAMES_MAX`, `PASS_BYTES_MAX`);
+//! 4. its unfinished frame grows, and those of others leave no room for it (`FrameBudget`).
 //!
 //! A connection ends once: the reading task tells the shard by `Event::Disconnected`, after it has
 //! seen the client's end, an impossible frame, silence, or the writing task's wish.
 
+mod budget;
 mod frames;
 mod outbox;
 mod read;
 mod write;
+
+pub(crate) use budget::FrameBudget;
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;

@@ -8,6 +8,7 @@ use mainstem_node::Event;
 use tokio::time::timeout;
 
 use super::Connection;
+use super::budget::FREE_BYTES;
 use super::frames::{Frames, ImpossibleFrame};
 use crate::shard::Inbox;
 use crate::status::Counters;
@@ -54,6 +55,7 @@ fn count_silence(connection: u64, counter: &AtomicU64) {
 async fn read(connection: &Rc<Connection>, inbox: &Inbox) -> End {
     let mut frames = Frames::new(connection.limits.frame_bytes_max);
     let mut frame_began = Instant::now();
+    let mut claim = inbox.frame_budget().claim();
     loop {
         if connection.is_over.get() {
             return End::Asked;
@@ -67,6 +69,7 @@ async fn read(connection: &Rc<Connection>, inbox: &Inbox) -> End {
         match frames.next() {
             Ok(Some(frame)) => {
                 connection.deliver(frame, inbox);
+                claim.release();
                 frame_began = Instant::now();
                 continue;
             }
@@ -77,6 +80,14 @@ async fn read(connection: &Rc<Connection>, inbox: &Inbox) -> End {
         if pending == 0 {
             frames.release();
             frame_began = Instant::now();
+        }
+        if FREE_BYTES <= pending && !claim.cover(frames.room_bytes()) {
+            tokio::select! {
+                () = inbox.frame_budget().freed() => {}
+                () = connection.wake_reader.notified() => {}
+            }
+            frame_began = Instant::now();
+            continue;
         }
         if frame_patience(pending) < frame_began.elapsed() {
             return End::Silent;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use mainstem_node::Event;
 
 use super::Mailbox;
-use crate::connection::Connection;
+use crate::connection::{Connection, FrameBudget};
 use crate::status::Status;
 
 /// Events of the present pass. Bounded by each connection's share of a pass.
@@ -16,15 +16,21 @@ pub(crate) struct Inbox {
     events: RefCell<VecDeque<Event>>,
     /// Connections that have used some of their share.
     delivered: RefCell<Vec<Rc<Connection>>>,
+    frame_budget: Rc<FrameBudget>,
     mailbox: Mailbox,
     status: Arc<Status>,
 }
 
 impl Inbox {
-    pub(super) fn new(mailbox: Mailbox, status: Arc<Status>) -> Self {
+    pub(super) fn new(
+        mailbox: Mailbox,
+        status: Arc<Status>,
+        frame_budget: Rc<FrameBudget>,
+    ) -> Self {
         Self {
             events: RefCell::new(VecDeque::new()),
             delivered: RefCell::new(Vec::new()),
+            frame_budget,
             mailbox,
             status,
         }
@@ -38,6 +44,10 @@ impl Inbox {
     /// The connection gets a new share at the end of the pass.
     pub(crate) fn note_delivery(&self, connection: Rc<Connection>) {
         self.delivered.borrow_mut().push(connection);
+    }
+
+    pub(crate) fn frame_budget(&self) -> &Rc<FrameBudget> {
+        &self.frame_budget
     }
 
     pub(crate) fn status(&self) -> &Status {

@@ -18,7 +18,7 @@ use tokio::task::{LocalSet, yield_now};
 
 use super::{Inbox, Mail, Mailbox};
 use crate::acceptor;
-use crate::connection::{Connection, ConnectionLimits};
+use crate::connection::{Connection, ConnectionLimits, FrameBudget};
 use crate::disk_pool::DiskPool;
 use crate::error::ServerError;
 use crate::recovery::RecoveryThreads;
@@ -149,6 +149,7 @@ impl Shard {
     fn open(seed: ShardSeed) -> Result<Self, ServerError> {
         let ShardSeed { index, config, disk, pool, status, limits, mailboxes, .. } = seed;
         let shard_count = u16::try_from(mailboxes.len()).unwrap_or(u16::MAX);
+        let frame_budget = FrameBudget::new(config.limits.frame_bytes_of_all_max);
         let workers: Arc<dyn Workers> = Arc::new(RecoveryThreads::new(&config, shard_count));
         let (doors, now) = ((disk, workers), OsClock.now());
         let node = ShardNode::open_with(config, index, shard_count, doors, os_seed(), now)
@@ -160,7 +161,7 @@ impl Shard {
             tokio::task::spawn_local(acceptor::run(listener, mailboxes.clone(), places));
         }
         let mailbox = mailboxes[usize::from(index.0)].clone();
-        let inbox = Rc::new(Inbox::new(mailbox.clone(), status));
+        let inbox = Rc::new(Inbox::new(mailbox.clone(), status, frame_budget));
         Ok(Self {
             node,
             index,

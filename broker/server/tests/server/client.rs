@@ -80,6 +80,13 @@ impl Client {
     }
 
     pub(crate) fn send_produce(&mut self, topic: &str, values: &[&[u8]]) -> i32 {
+        let (id, frame) = self.produce_frame(topic, values);
+        self.stream.write_all(&frame).expect("send");
+        id
+    }
+
+    /// A produce request and its correlation id, to be sent.
+    pub(crate) fn produce_frame(&mut self, topic: &str, values: &[&[u8]]) -> (i32, Bytes) {
         let mut batch = BatchBuilder::new();
         for value in values {
             batch.push(1_000, None, Some(value), &[]);
@@ -97,7 +104,9 @@ impl Client {
             topic_data: vec![topic],
             ..ProduceRequest::default()
         };
-        self.send(&request, 9)
+        self.correlation_id += 1;
+        let frame = encode_request(&request, 9, self.correlation_id, Some("test"));
+        (self.correlation_id, frame.expect("encode"))
     }
 
     pub(crate) fn receive_produced(&mut self, correlation_id: i32) -> Result<i64, ErrorCode> {

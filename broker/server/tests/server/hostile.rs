@@ -1,5 +1,6 @@
 //! Clients that mean no good, or know no better. After each of them the broker serves others.
 
+use std::collections::BTreeSet;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
 
@@ -106,6 +107,43 @@ fn half_frames_hold_neither_memory_nor_the_shard() {
     is_healthy(&broker);
     drop(slow);
     is_healthy(&broker);
+}
+
+/// Unfinished frames of all clients together have a limit. Whoever is in the middle of one when it is
+/// reached waits, and is served when the others have finished theirs or are gone.
+#[test]
+fn unfinished_frames_share_a_budget() {
+    const VALUE_BYTES: usize = 600_000;
+    let properties = [("queued.max.request.bytes".to_owned(), "1000000".to_owned())].into();
+    let options = EmbeddedOptions { properties, shards: 1, ..Default::default() };
+    let broker = Embedded::start_with(options).expect("start");
+    Client::connect(&broker.bootstrap()).create("large");
+    let value = vec![7_u8; VALUE_BYTES];
+    let mut halves = Vec::new();
+    for _ in 0..5 {
+        let mut client = Client::connect(&broker.bootstrap());
+        let (id, frame) = client.produce_frame("large", &[&value]);
+        // The socket takes what the broker does not read yet.
+        client.stream.set_nonblocking(true).expect("set nonblocking");
+        let sent = client.stream.write(&frame[..VALUE_BYTES / 2]).expect("the first half");
+        client.stream.set_nonblocking(false).expect("set blocking");
+        halves.push((client, id, frame.slice(sent..)));
+    }
+    is_healthy(&broker);
+    // One is gone for ever; the others go on in the order that suits the broker least.
+    halves.remove(0);
+    let writers: Vec<_> = halves
+        .into_iter()
+        .rev()
+        .map(|(mut client, id, rest)| {
+            std::thread::spawn(move || {
+                client.stream.write_all(&rest).expect("the other half");
+                client.receive_produced(id).expect("appended")
+            })
+        })
+        .collect();
+    let offsets = writers.into_iter().map(|writer| writer.join().expect("a writer"));
+    assert_eq!(offsets.collect::<BTreeSet<i64>>(), (0..4).collect());
 }
 
 #[test]
