@@ -140,12 +140,10 @@ mod spare {
     use std::fs::File;
     use std::io;
     use std::sync::{Mutex, PoisonError};
-    use std::time::Duration;
 
     static SPARE: Mutex<Option<File>> = Mutex::new(None);
     /// Another thread may be quicker to take what is given up; it will not be so for long.
-    const ATTEMPTS: u32 = 1_000;
-    const PAUSE: Duration = Duration::from_millis(1);
+    const ATTEMPTS: u32 = 100_000;
 
     /// Takes the descriptor, unless it is there.
     pub(super) fn keep() {
@@ -165,7 +163,7 @@ mod spare {
                 Err(error) if is_out_of_descriptors(&error) && 0 < left => left -= 1,
                 opened => return opened,
             }
-            std::thread::sleep(PAUSE);
+            std::thread::yield_now();
         }
     }
 }

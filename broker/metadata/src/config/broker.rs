@@ -130,7 +130,7 @@ const TABLE: &[BrokerDefinition] = &[
     row("producer.id.expiration.ms", DURATION, "86400000", ReadOnly,
         "How long partitions remember an idle producer."),
     row("queued.max.request.bytes", Kind::Long { min: 1_024 }, "268435456", ReadOnly,
-        "Bytes of whole requests, and of unfinished ones, that one shard holds before clients that send more have to wait."),
+        "Bytes of requests, and as many of unfinished ones, that a shard holds before clients have to wait."),
     row("registry.listener", Kind::Text, "http://127.0.0.1:8081", ReadOnly,
         "Address of the schema registry, or off. This setting is Mainstem's own."),
     unset("shards", Kind::IntWithin { min: 1, max: 256 },
