@@ -88,15 +88,16 @@ impl Server {
         }
         name_absolutely(&mut node)?;
         let locks = acquire_all(node.log_dirs())?;
+        let registry = registry_listen.map(|at| listen("registry.listener", at));
+        let registry = registry.transpose()?;
+        let metrics = metrics_listen.map(|at| listen("metrics.listener", at));
+        let metrics = metrics.transpose()?;
+        // Last: whoever can connect to Kafka's port finds the others open.
         let listener = listen("listeners", kafka_listen)?;
         let kafka_address = listener.local_addr().unwrap_or(kafka_listen);
         if node.advertised_port == 0 {
             node.advertised_port = kafka_address.port();
         }
-        let registry = registry_listen.map(|at| listen("registry.listener", at));
-        let registry = registry.transpose()?;
-        let metrics = metrics_listen.map(|at| listen("metrics.listener", at));
-        let metrics = metrics.transpose()?;
         let at = |listener: &Option<TcpListener>| {
             listener.as_ref().and_then(|listener| listener.local_addr().ok())
         };
