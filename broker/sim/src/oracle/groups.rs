@@ -42,6 +42,9 @@ pub(crate) struct GroupBook {
     claims: BTreeMap<i32, BTreeMap<String, Instant>>,
     /// To whom a partition was told last.
     last_owner: BTreeMap<i32, String>,
+    /// Who was told since that a partition is its own, too late to believe it: when the broker takes it
+    /// for a member still, its commit may succeed.
+    told_late: BTreeMap<i32, String>,
     /// Classic assignments by generation and partition.
     told: BTreeMap<(i32, i32), String>,
     /// The newest generation of which an assignment was told.
@@ -85,6 +88,7 @@ impl GroupBook {
         let mut news = false;
         if until <= now {
             // The answer comes after the session: its member knows how late it is.
+            self.told_late.extend(partitions.iter().map(|partition| (*partition, who.to_owned())));
             return Ok(());
         }
         for partition in partitions {
@@ -98,6 +102,7 @@ impl GroupBook {
             }
             news |= claims.insert(who.to_owned(), until).is_none();
             self.last_owner.insert(*partition, who.to_owned());
+            self.told_late.remove(partition);
         }
         self.rebalances += u64::from(news);
         Ok(())
@@ -173,8 +178,12 @@ impl GroupBook {
         who: &str,
         partitions: impl IntoIterator<Item = &'a i32>,
     ) -> bool {
-        let mut owners = partitions.into_iter().filter_map(|of| self.last_owner.get(of));
-        owners.all(|owner| owner == who)
+        let is =
+            |owners: &BTreeMap<i32, String>, of| owners.get(of).is_some_and(|owner| owner == who);
+        let mut partitions = partitions.into_iter();
+        partitions.all(|of| {
+            !self.last_owner.contains_key(of) || is(&self.last_owner, of) || is(&self.told_late, of)
+        })
     }
 
     /// A commit of `who` that left when it might not succeed has succeeded.
