@@ -10,6 +10,7 @@ mod bench;
 mod config;
 mod connector;
 mod consume;
+mod descriptors;
 mod failure;
 mod group;
 mod http;

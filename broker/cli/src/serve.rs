@@ -6,13 +6,13 @@
 
 use mainstem_connect::{ConnectConfig, ConnectWorker};
 use mainstem_server::{Server, ServerConfig};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use crate::arguments::{Flush, ServeArguments};
+use crate::descriptors;
 use crate::failure::Failure;
 
 /// Variables of this binary's other commands and flags, which are no settings of the broker.
@@ -35,7 +35,7 @@ pub(crate) fn run(arguments: &ServeArguments) -> Result<(), Failure> {
     keep_freed_memory();
     let filter = EnvFilter::try_from_env("MAINSTEM_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-    allow_files();
+    tracing::info!(limit = ?descriptors::allow_all(), "file descriptors");
     let config = configuration(arguments)?;
     let connect_dir = connect_dir(arguments, &config);
     let server = Server::start(config).map_err(|error| Failure::new(error.to_string()))?;
@@ -70,17 +70,6 @@ pub(crate) fn run(arguments: &ServeArguments) -> Result<(), Failure> {
 /// the CPU time of appends. glibc learns the right bound from the largest mapped block that a program frees.
 fn keep_freed_memory() {
     drop(std::hint::black_box(Vec::<u8>::with_capacity(KEPT_BYTES)));
-}
-
-/// Takes all file descriptors that the system lets the process have: the limit that it starts with is that of
-/// programs that wait for descriptors below 1,024.
-fn allow_files() {
-    let limit = getrlimit(Resource::Nofile);
-    let wanted = Rlimit { current: limit.maximum, ..limit };
-    if let Err(error) = setrlimit(Resource::Nofile, wanted) {
-        tracing::warn!(%error, "raise the limit of open files");
-    }
-    tracing::info!(limit = ?getrlimit(Resource::Nofile).current, "file descriptors");
 }
 
 async fn wait_for_signal() -> std::io::Result<()> {

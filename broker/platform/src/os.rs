@@ -105,7 +105,7 @@ impl Disk for OsDisk {
             }
             // A sync that fails is the end of the directory, so it must not fail for this.
             Err(error) if is_out_of_descriptors(&error) => {
-                spare::lend(|| fs::File::open(dir))?.sync_all()
+                spare::lend(|| fs::File::open(dir)?.sync_all())
             }
             Err(error) => Err(error),
         }
@@ -153,15 +153,18 @@ mod spare {
         }
     }
 
-    /// Gives it up for what is to be opened.
-    pub(super) fn lend(open: impl Fn() -> io::Result<File>) -> io::Result<File> {
+    /// Gives it up for as long as something is done, and takes it again for the next time.
+    pub(super) fn lend(act: impl Fn() -> io::Result<()>) -> io::Result<()> {
         let mut spare = SPARE.lock().unwrap_or_else(PoisonError::into_inner);
         let mut left = ATTEMPTS;
         loop {
             *spare = None;
-            match open() {
+            match act() {
                 Err(error) if is_out_of_descriptors(&error) && 0 < left => left -= 1,
-                opened => return opened,
+                outcome => {
+                    *spare = File::open("/").ok();
+                    return outcome;
+                }
             }
             std::thread::yield_now();
         }

@@ -9,7 +9,6 @@
 //! its allocator keeps for later counts too.
 
 use mainstem_protocol::messages::{FetchRequest, ProduceRequest};
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::io::Write;
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
@@ -25,6 +24,7 @@ use super::target::Target;
 use super::wire::{Wire, encode, refuse};
 use super::{process, shape};
 use crate::arguments::Codec;
+use crate::descriptors;
 use crate::failure::Failure;
 
 /// Longer than a lane waits for its next record.
@@ -121,9 +121,9 @@ pub(super) fn run(arguments: &ConnectionsArguments) -> Result<Report, Failure> {
 fn open_lanes(target: &Target, count: u32, readers: u32) -> Result<Vec<Lane>, Failure> {
     let batch = shape::batch(&ONE_RECORD)?;
     let led = target.leaders.iter();
-    let mut places = led.flat_map(|(address, own)| own.iter().map(move |index| (address, *index)));
+    let places = led.flat_map(|(address, own)| own.iter().map(move |index| (address, *index)));
     let mut lanes = Vec::new();
-    for (address, partition) in places.by_ref().take(count as usize) {
+    for (address, partition) in places.take(count as usize) {
         let producer = Wire::connect(address)?;
         let append = shape::request(&producer, target, &[partition], &batch, Acks::All)?;
         let reader = |_| Reader::connect(address, partition, &target.topic);
@@ -224,12 +224,10 @@ fn exchange(
 
 /// Lets this process have so many files open.
 fn allow_files(count: u64) -> Result<(), Failure> {
-    let limit = getrlimit(Resource::Nofile);
-    if limit.current.is_none_or(|current| count <= current) {
-        return Ok(());
+    match descriptors::allow_all() {
+        Some(limit) if limit < count => Err(Failure::new(format!(
+            "{count} files are needed, {limit} are allowed: see ulimit -n"
+        ))),
+        _ => Ok(()),
     }
-    let wanted = Rlimit { current: Some(count), maximum: limit.maximum };
-    setrlimit(Resource::Nofile, wanted).map_err(|error| {
-        Failure::doing(&format!("allow {count} open files (see ulimit -n)"), &error)
-    })
 }

@@ -59,6 +59,10 @@ pub(crate) fn decode_snapshot(bytes: &[u8]) -> Option<ProducerStates> {
     let mut states = ProducerStates::default();
     for _ in 0..count {
         let producer_id = ProducerId(i64::from_be_bytes(fields.take()?));
+        // A batch of such a producer would be one without a producer: no marker could end it.
+        if !producer_id.is_some() {
+            return None;
+        }
         let mut entry = ProducerEntry::default();
         entry.epoch = ProducerEpoch(i16::from_be_bytes(fields.take()?));
         let last_sequence = i32::from_be_bytes(fields.take()?);

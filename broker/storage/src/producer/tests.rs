@@ -319,6 +319,14 @@ fn a_damaged_snapshot_is_no_snapshot() {
     assert!(decode_snapshot(&longer).is_none());
 }
 
+/// Whole, and not to be believed: a transaction that no marker can end. (Found by fuzzing.)
+#[test]
+fn a_snapshot_of_a_producer_without_an_id_is_no_snapshot() {
+    let mut script = Script::default();
+    script.run("p-7 e0 seq 0+2 txn");
+    assert!(decode_snapshot(&encode_snapshot(&script.states)).is_none());
+}
+
 #[test]
 fn the_snapshot_is_laid_out_as_kafka_does() {
     let mut script = Script::default();
