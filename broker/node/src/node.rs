@@ -182,6 +182,10 @@ impl ShardNode {
         if self.over {
             return;
         }
+        if !matches!(event, Event::Connected { .. } | Event::Frame { .. } | Event::FromShard { .. })
+        {
+            self.write_all_accepted(now);
+        }
         match event {
             Event::Connected { connection, peer } => self.sessions.connected(connection, &peer),
             Event::Frame { connection, frame } => {
@@ -233,6 +237,7 @@ impl ShardNode {
         if self.over {
             return;
         }
+        self.write_all_accepted(now);
         while let Some((at, timer)) = self.timers.first().copied() {
             if now.instant < at {
                 break;

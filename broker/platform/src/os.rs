@@ -41,6 +41,9 @@ pub fn os_seed() -> u64 {
     std::hash::RandomState::new().build_hasher().finish()
 }
 
+/// What one system call takes (IOV_MAX).
+const SLICES_MAX: usize = 1024;
+
 /// The file system.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct OsDisk;
@@ -182,12 +185,13 @@ impl File for OsFile {
             return self.inner.write_all_at(single, position);
         }
         let total: usize = slices.iter().map(|slice| slice.len()).sum();
-        let written = rustix::io::pwritev(&self.inner, slices, position)?;
+        let first = &slices[..slices.len().min(SLICES_MAX)];
+        let written = rustix::io::pwritev(&self.inner, first, position)?;
         if written == total {
             return Ok(());
         }
-        // A short write is rare (a signal, a full disk): finish slice by slice, which either
-        // completes or tells the true error.
+        // A short write is rare (a signal, a full disk, too many slices): finish slice by slice,
+        // which either completes or tells the true error.
         let mut done = written;
         position += written as u64;
         for slice in slices {

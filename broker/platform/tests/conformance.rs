@@ -56,6 +56,10 @@ fn writes_are_positional(disk: &dyn Disk, dir: &Path) {
     assert_eq!(&buffer, b"\0\0abcd\x09\x09");
     assert_eq!(file.read_at(&mut buffer, 6).unwrap(), 0);
     assert_eq!(file.read_at(&mut buffer, 60).unwrap(), 0);
+    let many = vec![IoSlice::new(b"x"); 3000];
+    file.write_vectored_at(&many, 6).unwrap();
+    assert_eq!(file.len().unwrap(), 3006);
+    file.set_len(6).unwrap();
     let early = file.read_exact_at(&mut buffer, 0).unwrap_err();
     assert_eq!(early.kind(), ErrorKind::UnexpectedEof);
     file.set_len(3).unwrap();

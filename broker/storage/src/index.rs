@@ -14,7 +14,7 @@
 //!   pages reach the disk in any order.
 //!
 //! Reads go through the map. Writes go through the file, so that a full disk is an error and not a
-//! signal.
+//! signal; a few entries share one write, and are read from memory until then.
 
 use crate::error::StorageError;
 use mainstem_platform::{Disk, File, Mapping, OpenMode};
@@ -23,13 +23,19 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+/// Entries that share a write. Few, for every partition that is written to keeps them in memory.
+const UNWRITTEN_MAX: usize = 32;
+
 /// What both kinds share: a file of entries of `N` bytes.
 #[derive(Debug)]
 pub(crate) struct EntryFile<const N: usize> {
     file: Arc<dyn File>,
     map: Box<dyn Mapping>,
     capacity: usize,
-    count: usize,
+    /// Of entries in the file.
+    written: usize,
+    /// Those that follow.
+    unwritten: Vec<[u8; N]>,
 }
 
 impl<const N: usize> EntryFile<N> {
@@ -38,26 +44,33 @@ impl<const N: usize> EntryFile<N> {
         let file = disk.open(path, OpenMode::OpenOrCreate).map_err(failed())?;
         let count = (file.len().map_err(failed())? as usize) / N;
         let map = file.map((count * N) as u64).map_err(failed())?;
-        Ok(Self { file, map, capacity: count, count })
+        Ok(Self { file, map, capacity: count, written: count, unwritten: Vec::new() })
     }
 
     /// Makes room for more entries, up to `bytes` in all.
     fn grow(&mut self, bytes: u32) -> io::Result<()> {
-        let capacity = (bytes as usize / N).max(self.count + 2);
+        let capacity = (bytes as usize / N).max(self.count() + 2);
         self.remap(capacity)
     }
 
     /// Gives the room that no entry uses back.
     fn trim(&mut self) -> io::Result<()> {
-        if self.capacity == self.count { Ok(()) } else { self.remap(self.count) }
+        self.write()?;
+        self.unwritten = Vec::new();
+        if self.capacity == self.written { Ok(()) } else { self.remap(self.written) }
+    }
+
+    fn count(&self) -> usize {
+        self.written + self.unwritten.len()
     }
 
     fn size_bytes(&self) -> u64 {
-        (self.count * N) as u64
+        (self.count() * N) as u64
     }
 
     fn clear(&mut self) {
-        self.count = 0;
+        self.written = 0;
+        self.unwritten.clear();
     }
 
     fn remap(&mut self, capacity: usize) -> io::Result<()> {
@@ -73,13 +86,29 @@ impl<const N: usize> EntryFile<N> {
     }
 
     fn push(&mut self, entry: [u8; N]) -> io::Result<()> {
-        debug_assert!(self.count < self.capacity, "a full index rolls its segment first");
-        self.file.write_at(&entry, (self.count * N) as u64)?;
-        self.count += 1;
+        debug_assert!(self.count() < self.capacity, "a full index rolls its segment first");
+        self.unwritten.push(entry);
+        if self.unwritten.len() < UNWRITTEN_MAX { Ok(()) } else { self.write() }
+    }
+
+    /// Brings all entries into the file. Those that cannot be written are lost: an index is sparse, and
+    /// lookups get longer.
+    fn write(&mut self) -> io::Result<()> {
+        let entries = self.unwritten.len();
+        if entries == 0 {
+            return Ok(());
+        }
+        let written = self.file.write_at(self.unwritten.as_flattened(), (self.written * N) as u64);
+        self.unwritten.clear();
+        written?;
+        self.written += entries;
         Ok(())
     }
 
     fn get(&self, at: usize) -> [u8; N] {
+        if let Some(after) = at.checked_sub(self.written) {
+            return self.unwritten[after];
+        }
         let mut entry = [0; N];
         self.map.read(&mut entry, at * N);
         entry
@@ -87,7 +116,7 @@ impl<const N: usize> EntryFile<N> {
 
     /// How many leading entries fulfil `holds`, which must not come back once it has ended.
     fn partition_point(&self, holds: impl Fn([u8; N]) -> bool) -> usize {
-        let (mut low, mut high) = (0, self.count);
+        let (mut low, mut high) = (0, self.count());
         while low < high {
             let middle = low + (high - low) / 2;
             if holds(self.get(middle)) {
@@ -142,12 +171,12 @@ impl OffsetIndex {
     }
 
     pub(crate) fn is_full(&self) -> bool {
-        self.entries.count >= self.entries.capacity
+        self.entries.count() >= self.entries.capacity
     }
 
     /// Whether the last entry can be true for a log file of `log_bytes`.
     pub(crate) fn is_sane(&self, log_bytes: u64) -> bool {
-        let Some(last) = self.entries.count.checked_sub(1) else { return true };
+        let Some(last) = self.entries.count().checked_sub(1) else { return true };
         let (offset, position) = self.decode(self.entries.get(last));
         self.base < offset && 0 < position && u64::from(position) < log_bytes
     }
@@ -179,7 +208,7 @@ impl TimeIndex {
 
     /// The largest time and the record that has it.
     pub(crate) fn last(&self) -> Option<(i64, Offset)> {
-        let last = self.entries.count.checked_sub(1)?;
+        let last = self.entries.count().checked_sub(1)?;
         Some(self.decode(self.entries.get(last)))
     }
 
@@ -197,7 +226,7 @@ impl TimeIndex {
 
     /// One place is kept for the entry that a roll adds.
     pub(crate) fn is_full(&self) -> bool {
-        self.entries.count + 1 >= self.entries.capacity
+        self.entries.count() + 1 >= self.entries.capacity
     }
 
     /// Whether the last entry can be true.

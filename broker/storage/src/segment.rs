@@ -16,7 +16,7 @@ use crate::index::{OffsetIndex, TimeIndex};
 use crate::names::{Kind, SegmentFile, Stage};
 use crate::scan::{HeaderScan, LOOKUP_BUFFER_BYTES, ScanError};
 use crate::transaction_index::TransactionIndex;
-use mainstem_platform::{Disk, File, OpenMode};
+use mainstem_platform::{Disk, File, Now, OpenMode};
 use mainstem_protocol::ids::Offset;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -30,6 +30,32 @@ pub(crate) struct NextAppend {
     /// The largest of the batches; -1 when they have none.
     pub(crate) max_timestamp_ms: i64,
     pub(crate) now_ms: i64,
+}
+
+impl NextAppend {
+    pub(crate) fn of(headers: &[BatchHeader], now: Now) -> Self {
+        Self {
+            size_bytes: headers.iter().map(|header| header.size as u64).sum(),
+            last_offset: headers.last().map_or(Offset::NONE, BatchHeader::last_offset),
+            max_timestamp_ms: headers.iter().map(|head| head.max_timestamp).max().unwrap_or(-1),
+            now_ms: now.wall_ms,
+        }
+    }
+}
+
+/// Appends that will be written in front of the next one, in the same write.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Run {
+    bytes: u64,
+    /// The largest timestamp of the first one.
+    first_ms: Option<i64>,
+}
+
+impl Run {
+    pub(crate) fn add(&mut self, append: &NextAppend) {
+        self.bytes += append.size_bytes;
+        self.first_ms.get_or_insert(append.max_timestamp_ms);
+    }
 }
 
 /// See the module's words.
@@ -128,26 +154,32 @@ impl Segment {
     }
 
     /// How long the segment has been growing: by the timestamps of its records, when they have any.
-    fn age_ms(&mut self, next: &NextAppend) -> io::Result<i64> {
-        let age_ms = match self.first_timestamp_ms()? {
+    fn age_ms(&mut self, run: &Run, next: &NextAppend) -> io::Result<i64> {
+        let first_ms = match self.size {
+            0 => run.first_ms.filter(|first_ms| 0 <= *first_ms),
+            _ => self.first_timestamp_ms()?,
+        };
+        let age_ms = match first_ms {
             Some(first_ms) => next.max_timestamp_ms.saturating_sub(first_ms),
             None => next.now_ms.saturating_sub(self.created_ms),
         };
         Ok(age_ms)
     }
 
-    /// Whether the segment must be rolled before `next` is added.
+    /// Whether the segment must be rolled before `next` is added behind `run`.
     pub(crate) fn must_roll(
         &mut self,
         config: &LogConfig,
         jitter_ms: i64,
+        run: &Run,
         next: &NextAppend,
     ) -> io::Result<bool> {
-        if self.size == 0 {
+        let size = self.size + run.bytes;
+        if size == 0 {
             return Ok(false);
         }
-        Ok(self.size + next.size_bytes > u64::from(config.segment_bytes)
-            || self.age_ms(next)? > config.segment_age_max_ms().saturating_sub(jitter_ms)
+        Ok(size + next.size_bytes > u64::from(config.segment_bytes)
+            || self.age_ms(run, next)? > config.segment_age_max_ms().saturating_sub(jitter_ms)
             || self.offset_index.is_full()
             || self.time_index.is_full()
             || next.last_offset.0 - self.base.0 > i64::from(i32::MAX))

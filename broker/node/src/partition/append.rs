@@ -1,12 +1,15 @@
-//! Batches and markers into logs.
+//! Batches and markers into logs: who may append what, and what a refusal is called.
 //!
 //! Invariants:
-//! - An item is answered once: at once when it is refused or wants only the leader's append and
-//!   `flush.messages` is not reached, else when the high watermark has passed it.
+//! - An item is answered once: at once when it is refused, when it is written if it wants only the
+//!   leader's append and `flush.messages` is not reached, else when the high watermark has passed it.
+//! - A client's batch is accepted here and written in `writing`; everything else is written at once,
+//!   behind what was accepted before.
 //! - A batch that is refused left nothing in the log.
 //! - A transactional batch reaches the log only inside a transaction that its coordinator knows.
 
 use super::verify::Checked;
+use super::writing::Unwritten;
 use super::{Partition, Then};
 use crate::ask::{
     Acks, AppendAsk, AppendItem, AppendOutcome, Asker, MarkersAsk, PartitionKey, Told,
@@ -97,62 +100,50 @@ impl ShardNode {
             return;
         }
         let size_bytes = batches.len();
-        let appended = match self.try_append(now, &key, batches, Origin::Client) {
-            Ok(appended) => appended,
-            Err(refusal) => {
-                let mut outcome = refused(slot, refusal.error, refusal.message);
-                outcome.record_errors = refusal.record_errors;
-                self.tell(asker, Told::Appended(outcome));
-                return;
+        match self.try_accept(now, &key, batches) {
+            Ok(appended) => {
+                let size_bytes = if appended.duplicate { 0 } else { size_bytes };
+                let (end, outcome) = (appended.last_offset.next(), done(slot, &appended));
+                let answer = Unwritten { acks, end, size_bytes, asker, outcome };
+                self.answer_when_written(now, &key, answer);
             }
-        };
-        if !appended.duplicate {
-            self.metrics.appended(1, size_bytes);
-        }
-        let told = Told::Appended(done(slot, &appended));
-        let waits = match acks {
-            Acks::None => false,
-            Acks::Leader => self.partitions.get(&key).is_some_and(Partition::is_flush_full),
-            Acks::All => true,
-        };
-        if waits {
-            let end = appended.last_offset.next();
-            self.when_committed(&key, end, Then::Tell(asker, told));
-        } else {
-            self.tell(asker, told);
+            Err(refusal) => self.tell(asker, Told::Appended(refusal.outcome(slot))),
         }
     }
 
-    /// Appends to a log of this shard and remembers that it must be committed.
+    fn try_accept(
+        &mut self,
+        now: Now,
+        key: &PartitionKey,
+        batch: Bytes,
+    ) -> Result<Appended, Refusal> {
+        let Some(partition) = self.partitions.map.get_mut(key) else {
+            return Err(self.absence(key).into());
+        };
+        let accepted = partition.log.accept(now, batch, partition.leader_epoch);
+        self.account(key, accepted)
+    }
+
+    /// Appends a coordinator's batches to a log of this shard and remembers that it must be committed.
     pub(crate) fn append(
         &mut self,
         now: Now,
         key: &PartitionKey,
         batches: impl Into<Bytes>,
-        origin: Origin,
     ) -> Result<Appended, (ErrorCode, Option<String>)> {
-        let appended = self.try_append(now, key, batches, origin);
-        appended.map_err(|refusal| (refusal.error, refusal.message))
-    }
-
-    fn try_append(
-        &mut self,
-        now: Now,
-        key: &PartitionKey,
-        batches: impl Into<Bytes>,
-        origin: Origin,
-    ) -> Result<Appended, Refusal> {
+        self.write_accepted(now, key);
         let Some(partition) = self.partitions.map.get_mut(key) else {
-            let error = self.absence(key);
-            return Err(Refusal { error, message: None, record_errors: Vec::new() });
+            return Err((self.absence(key), None));
         };
-        let appended = partition.log.append(now, batches, partition.leader_epoch, origin);
-        self.account(key, appended)
+        let (epoch, origin) = (partition.leader_epoch, Origin::Coordinator);
+        let appended = partition.log.append(now, batches, epoch, origin);
+        self.account(key, appended).map_err(|refusal| (refusal.error, refusal.message))
     }
 
     /// Writes the end of a transaction into partitions of this shard.
     pub(crate) fn handle_markers(&mut self, now: Now, asker: Asker, ask: &MarkersAsk) {
         for key in &ask.items {
+            self.write_accepted(now, key);
             let Some(partition) = self.partitions.map.get_mut(key) else {
                 let error = self.absence(key);
                 self.tell(asker, Told::Marked { key: *key, error });
@@ -183,15 +174,16 @@ impl ShardNode {
         }
     }
 
-    fn account(
+    /// What follows for the shard from something that was done to a log.
+    pub(super) fn account<T>(
         &mut self,
         key: &PartitionKey,
-        appended: Result<Appended, AppendError>,
-    ) -> Result<Appended, Refusal> {
-        match appended {
-            Ok(appended) => {
+        done: Result<T, AppendError>,
+    ) -> Result<T, Refusal> {
+        match done {
+            Ok(done) => {
                 self.partitions.dirty.insert(*key);
-                Ok(appended)
+                Ok(done)
             }
             Err(error) => {
                 let dir = self.partitions.get(key).map(|partition| partition.dir);
@@ -208,10 +200,25 @@ impl ShardNode {
 }
 
 /// Why the log did not take a batch, in the words of the protocol.
-struct Refusal {
+pub(super) struct Refusal {
     error: ErrorCode,
     message: Option<String>,
     record_errors: Vec<RecordError>,
+}
+
+impl Refusal {
+    /// As the answer to an append.
+    pub(super) fn outcome(&self, slot: usize) -> AppendOutcome {
+        let mut outcome = refused(slot, self.error, self.message.clone());
+        outcome.record_errors.clone_from(&self.record_errors);
+        outcome
+    }
+}
+
+impl From<ErrorCode> for Refusal {
+    fn from(error: ErrorCode) -> Refusal {
+        Refusal { error, message: None, record_errors: Vec::new() }
+    }
 }
 
 impl From<AppendError> for Refusal {

@@ -86,6 +86,7 @@ struct Group {
 impl ShardNode {
     /// Commits what the pass appended, or leaves it to the next commit while one is under way.
     pub(crate) fn commit_pass(&mut self, now: Now) {
+        self.write_all_accepted(now);
         if self.partitions.dirty.is_empty() {
             return;
         }

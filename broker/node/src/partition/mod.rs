@@ -10,7 +10,8 @@
 //!   that was made again under its name.
 //!
 //! The rooms: `append` takes batches in, `verify` holds transactional ones back until their
-//! coordinator agrees, `read` serves fetches and watches, `offsets` answers what is where,
+//! coordinator agrees, `writing` joins the writes of a pass, `read` serves fetches and watches,
+//! `offsets` answers what is where,
 //! `commit` moves the high watermark, `flush` bounds what is unsynced, `folder` finds and removes logs,
 //! `opening` opens them, `moving` brings them to another directory, `offline` lets them go when their
 //! disk fails, `housekeeping` and `compaction` keep them small.
@@ -27,6 +28,7 @@ mod offsets;
 mod opening;
 mod read;
 mod verify;
+mod writing;
 
 pub(crate) use flush::FlushRule;
 pub(crate) use folder::{Sorted, sort_folders};
@@ -51,6 +53,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::Arc;
 use verify::Verifying;
+use writing::Unwritten;
 
 /// What happens when the high watermark passes an append.
 #[derive(Debug)]
@@ -73,6 +76,8 @@ pub(crate) struct Partition {
     unsynced: Unsynced,
     /// Whether `min.insync.replicas` are there, so that acks=all can be promised.
     pub(crate) in_sync_enough: bool,
+    /// Answers that wait for the write of what the log has accepted.
+    unwritten: Vec<Unwritten>,
     /// Offset that the high watermark must reach, and what happens then.
     waits: VecDeque<(Offset, Then)>,
     /// Fetches that want to know of growth: how far they may see, and how far they saw.
@@ -108,6 +113,7 @@ impl Partition {
             flush,
             in_sync_enough: true,
             moving: None,
+            unwritten: Vec::new(),
             waits: VecDeque::new(),
             watchers: BTreeMap::new(),
             verifying: BTreeMap::new(),
@@ -136,6 +142,8 @@ impl Partition {
 /// All partitions of one shard.
 pub(crate) struct Partitions {
     map: BTreeMap<PartitionKey, Partition>,
+    /// Whose log has accepted batches to write.
+    unwritten: BTreeSet<PartitionKey>,
     /// Appended to since the last commit of the pass.
     dirty: BTreeSet<PartitionKey>,
     /// Partitions of this shard that are not open.
@@ -164,6 +172,7 @@ impl Partitions {
     pub(crate) fn new(_: ShardIndex, config: &NodeConfig) -> Partitions {
         Partitions {
             map: BTreeMap::new(),
+            unwritten: BTreeSet::new(),
             dirty: BTreeSet::new(),
             offline: BTreeMap::new(),
             offline_elsewhere: BTreeSet::new(),
@@ -221,6 +230,9 @@ impl ShardNode {
         if ours < view_offset {
             self.partitions.parked.push((view_offset, asker, ask));
             return;
+        }
+        if !matches!(ask, Ask::Append(_) | Ask::Read(_) | Ask::Unwatch) {
+            self.write_all_accepted(now);
         }
         match ask {
             Ask::Append(ask) => self.handle_append(now, asker, ask),

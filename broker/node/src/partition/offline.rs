@@ -109,6 +109,7 @@ impl ShardNode {
         for (asker, slot) in partition.take_unverified() {
             self.tell(asker, Told::Appended(super::append::refused(slot, error, None)));
         }
+        self.refuse_unwritten(&mut partition, error);
         for (_, then) in std::mem::take(&mut partition.waits) {
             self.refuse_then(then, error);
         }

@@ -39,7 +39,7 @@ use mainstem_protocol::messages::CreateTopicsRequest;
 use mainstem_protocol::messages::create_topics::{CreatableTopic, CreatableTopicConfig};
 use mainstem_protocol::{ErrorCode, LeaderEpoch, Offset, PartitionIndex, TopicId};
 use mainstem_registry::Registry;
-use mainstem_storage::{CleanupPolicy, LogConfig, Origin, Shutdown};
+use mainstem_storage::{CleanupPolicy, LogConfig, Shutdown};
 use std::collections::{BTreeMap, VecDeque};
 use std::path::Path;
 use std::sync::Arc;
@@ -295,7 +295,7 @@ impl ShardNode {
         }
         let batch = batch(now, values.iter().map(|value| (None, Some(value))), None)?;
         let size_bytes = batch.len() as u64;
-        self.append(now, &METADATA_KEY, batch, Origin::Coordinator).map_err(|(error, _)| error)?;
+        self.append(now, &METADATA_KEY, batch).map_err(|(error, _)| error)?;
         let Some(seat) = self.seat.as_mut() else { return Ok(()) };
         seat.bytes_since_snapshot += size_bytes;
         for record in records {

@@ -21,7 +21,6 @@ use mainstem_coordinator::{
 use mainstem_metadata::Command;
 use mainstem_platform::Now;
 use mainstem_protocol::{ErrorCode, Offset, PartitionIndex, ProducerId, TopicId};
-use mainstem_storage::Origin;
 use std::collections::BTreeMap;
 
 /// A coordinator's append is over.
@@ -258,7 +257,7 @@ impl ShardNode {
             Some(key) => {
                 let pairs = records.iter().map(|record| (Some(&record.key), record.value.as_ref()));
                 batch(now, pairs, producer).and_then(|batch| {
-                    let appended = self.append(now, &key, batch, Origin::Coordinator);
+                    let appended = self.append(now, &key, batch);
                     appended.map(|appended| (key, appended)).map_err(|(error, _)| error)
                 })
             }

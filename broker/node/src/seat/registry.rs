@@ -17,7 +17,6 @@ use mainstem_platform::Now;
 use mainstem_protocol::messages::CreateTopicsResponse;
 use mainstem_protocol::{ErrorCode, Offset, PartitionIndex};
 use mainstem_registry::{Command, Decision, Reply};
-use mainstem_storage::Origin;
 
 impl ShardNode {
     /// A command of the HTTP side.
@@ -64,7 +63,7 @@ impl ShardNode {
         let pairs =
             decision.records.iter().map(|record| (Some(&record.key), record.value.as_ref()));
         let batch = batch(now, pairs, None).map_err(|error| error.name().to_owned())?;
-        self.append(now, key, batch, Origin::Coordinator)
+        self.append(now, key, batch)
             .map_err(|(error, message)| message.unwrap_or_else(|| error.name().to_owned()))?;
         let Some(seat) = self.seat.as_mut() else { return Ok(()) };
         for record in &decision.records {

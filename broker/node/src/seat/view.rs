@@ -45,6 +45,7 @@ impl ShardNode {
 
     /// A view of shard zero arrived.
     pub(crate) fn handle_view(&mut self, now: Now, view: ClusterView) {
+        self.write_all_accepted(now);
         let old = self.cluster.take();
         let old = old.as_ref().map(|old| &*old.image);
         // Defaults of topics may have changed: then every topic has.
@@ -127,7 +128,8 @@ impl ShardNode {
     }
 
     /// Closes everything and leaves proof of it.
-    pub(crate) fn close_partitions(&mut self, _: Now) {
+    pub(crate) fn close_partitions(&mut self, now: Now) {
+        self.write_all_accepted(now);
         let folders = self.close_logs();
         let Some(run) = self.cluster.as_ref().map(|view| view.run) else { return };
         for dir in self.dirs.online() {

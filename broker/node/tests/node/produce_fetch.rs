@@ -36,6 +36,61 @@ produce __consumer_offsets-0 a
 }
 
 #[test]
+fn batches_of_one_pass_are_written_together() {
+    check(
+        r"
+topic t 2
+  t NONE
+init A
+  NONE id=0 epoch=0
+produce t-0 a as=A later
+produce t-0 b as=A later
+# A retry of what is not written yet.
+produce t-0 b as=A seq=1 later
+produce t-1 c acks=1 later
+produce t-0 d acks=0 later
+produce t-0 e acks=1 later
+pass
+answer
+  base=0
+answer
+  base=1
+answer
+  base=1
+answer
+  base=0
+answer
+  base=3
+fetch t-0@0 t-1@0
+  t-0 hw=4 [0:a 1:b 2:d 3:e]
+  t-1 hw=1 [0:c]
+# What cannot be written was never there: its retry is no duplicate.
+fill /data
+produce t-0 f as=A later
+produce t-0 g as=A later
+produce t-0 g as=A seq=3 later
+produce t-0 h acks=1 later
+pass
+answer
+  KAFKA_STORAGE_ERROR
+answer
+  KAFKA_STORAGE_ERROR
+answer
+  KAFKA_STORAGE_ERROR
+answer
+  KAFKA_STORAGE_ERROR
+mend /data
+produce t-0 f as=A seq=2
+  base=4
+produce t-0 g as=A seq=3
+  base=5
+fetch t-0@4
+  t-0 hw=6 [4:f 5:g]
+",
+    );
+}
+
+#[test]
 fn what_cannot_be_stored_leaves_nothing() {
     check(
         r"

@@ -6,9 +6,10 @@
 //! - Segments lie in order of their bases without overlap; the last one is active, the others closed.
 //! - `next_offset` is one more than the last batch's last offset, or the active segment's base.
 //!
-//! Files: `opening` finds and repairs, `append` writes, `read` looks up, `sync` keeps book of what is
-//! durable, `retention` deletes old data, `compaction` deletes superseded data.
+//! Files: `opening` finds and repairs, `accepting` and `append` write, `rolling` begins segments, `read`
+//! looks up, `sync` keeps book of what is durable, `retention` deletes old data, `compaction` deletes superseded data.
 
+mod accepting;
 mod append;
 mod compaction;
 mod leftovers;
@@ -16,6 +17,8 @@ mod opening;
 mod read;
 mod replay;
 mod retention;
+mod rolling;
+mod stamping;
 mod sync;
 #[cfg(test)]
 mod tests;
@@ -31,6 +34,7 @@ use crate::header::BatchHeader;
 use crate::producer::{ProducerEntry, ProducerStates};
 use crate::segment::Segment;
 use crate::slice::{Bound, ProducerView, Recovery};
+use accepting::Accepted;
 use compaction::CompactionState;
 use mainstem_platform::{Disk, Now};
 use mainstem_protocol::ids::{LeaderEpoch, Offset, ProducerId};
@@ -59,6 +63,7 @@ pub struct Log {
     recovery: Recovery,
     /// Set by the first failed write; nothing is written after it.
     failed: Option<String>,
+    accepted: Accepted,
     /// The heads of the append in progress, kept for its memory.
     headers: Vec<BatchHeader>,
 }
@@ -159,6 +164,7 @@ impl Log {
 
     /// Forgets producers that have been idle too long. To be called every few minutes.
     pub fn expire_producers(&mut self, now: Now) {
+        self.assert_all_written();
         self.producers.expire(now.wall_ms, self.config.producer_id_expiration_ms);
     }
 

@@ -18,6 +18,7 @@
 //! will be given to other records. So are epochs.
 
 use super::Log;
+use super::accepting::Accepted;
 use super::compaction::CompactionState;
 use super::leftovers::{Listing, remove_segment, settle};
 use super::replay::{Tail, note_batch};
@@ -90,6 +91,7 @@ impl Log {
             jitter_seed: 0,
             recovery: report,
             failed: None,
+            accepted: Accepted::default(),
             headers: Vec::new(),
         };
         log.producers.settle(next_offset);

@@ -185,6 +185,7 @@ impl Log {
     /// Makes everything durable and leaves the files as a clean start expects them. The log takes no
     /// more appends.
     pub fn close(&mut self) -> Result<(), StorageError> {
+        self.assert_all_written();
         if let Some(reason) = &self.failed {
             let source = io::Error::other(reason.clone());
             return Err(StorageError::Disk { action: "close", path: self.dir.clone(), source });

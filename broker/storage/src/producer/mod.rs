@@ -39,6 +39,13 @@ pub(crate) enum Verdict {
     Duplicate(BatchMemory),
 }
 
+/// What the table held of a producer before a batch was noted.
+#[derive(Debug)]
+pub(crate) struct Before {
+    producer_id: ProducerId,
+    entry: Option<ProducerEntry>,
+}
+
 /// A transaction that a marker has ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct EndedTransaction {
@@ -115,6 +122,27 @@ impl ProducerStates {
             entry.transaction_start = Some(batch.base_offset);
             self.open.insert(batch.base_offset, batch.producer_id);
         }
+    }
+
+    /// What [`Self::restore`] wants, should a batch that is about to be noted not be written.
+    pub(crate) fn before(&self, producer_id: ProducerId) -> Before {
+        Before { producer_id, entry: self.producers.get(&producer_id).cloned() }
+    }
+
+    /// Forgets the last batch that was noted of a producer. Nothing else may have been noted of it
+    /// since.
+    pub(crate) fn restore(&mut self, before: Before) {
+        let Before { producer_id, entry } = before;
+        let start = |entry: Option<&ProducerEntry>| entry?.transaction_start;
+        if let Some(opened) = start(self.producers.get(&producer_id))
+            && start(entry.as_ref()) != Some(opened)
+        {
+            self.open.remove(&opened);
+        }
+        match entry {
+            Some(entry) => self.producers.insert(producer_id, entry),
+            None => self.producers.remove(&producer_id),
+        };
     }
 
     /// Judges a marker before it is written.

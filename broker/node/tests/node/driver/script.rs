@@ -140,6 +140,8 @@ impl Script {
             "end" => self.end(&words),
             "ended" => self.show_ended(&words),
             "advance" => self.world.advance_ms(words.plain[0].parse().expect("milliseconds")),
+            // Everything that was sent `later` comes in one pass.
+            "pass" => self.world.pump(),
             "hold" => self.world.hold_syncs = true,
             "release" => self.world.release_syncs(),
             "sync" => {
@@ -236,8 +238,11 @@ impl Script {
         let (topic, partition) = partition_of(words.plain[0]);
         let mut producer = words.options.get("as").map(|name| self.producers[*name].clone());
         let mut builder = BatchBuilder::new();
-        let values: Vec<&str> =
-            words.plain[1..].iter().copied().filter(|w| *w != "corrupt").collect();
+        let values: Vec<&str> = words.plain[1..]
+            .iter()
+            .copied()
+            .filter(|w| !["corrupt", "later"].contains(w))
+            .collect();
         if let Some(producer) = &mut producer {
             let next = producer.sequences.entry(words.plain[0].to_owned()).or_default();
             let sequence = words.number("seq", i64::from(*next)) as i32;
@@ -280,8 +285,11 @@ impl Script {
             self.producers.insert((*name).to_owned(), producer);
         }
         let connection = words.number("on", 1) as u64;
-        self.world.send(connection, version, &request);
-        self.show_produced(connection, version);
+        self.world.post(connection, version, &request);
+        if !words.has("later") {
+            self.world.pump();
+            self.show_produced(connection, version);
+        }
     }
 
     fn answer(&mut self, words: &Words) {

@@ -57,7 +57,8 @@ impl Life {
         for _ in 0..steps {
             self.bench.now.wall_ms += 1;
             match self.random.below(100) {
-                0..=44 => self.send(),
+                0..=29 => self.send(),
+                30..=44 => self.pass(),
                 45..=54 => self.repeat(),
                 55..=66 => self.end_transaction(),
                 67..=81 => self.sync(),
@@ -72,7 +73,8 @@ impl Life {
         self.read();
     }
 
-    fn send(&mut self) {
+    /// What somebody sends next: the place of the producer, if it is one, and the batch.
+    fn next_batch(&mut self) -> (Option<usize>, BytesMut) {
         let producer = self.random.below(PRODUCERS + 1);
         self.number += 1;
         let text = format!("{} {}", self.number, "x".repeat(self.random.below(120) as usize));
@@ -80,42 +82,92 @@ impl Life {
         let records = vec![(None, Some(text.as_str())); count];
         let now_ms = self.bench.now.wall_ms;
         let Some(place) = producer.checked_sub(1).map(|place| place as usize) else {
-            let batch = Batch::default().build(now_ms, &records);
-            self.append(batch, None);
-            return;
+            return (None, Batch::default().build(now_ms, &records));
         };
         let sequence = self.sequences[place];
         // The second half of the producers write transactions.
         let transactional = place >= 2;
         let id = producer as i64;
         let batch = Batch { transactional, ..Batch::of(id, sequence) }.build(now_ms, &records);
-        if self.append(batch.clone(), Some(place)) {
-            self.sequences[place] += count as i32;
-        }
+        self.sequences[place] += count as i32;
+        (Some(place), batch)
     }
 
-    fn append(&mut self, batch: BytesMut, place: Option<usize>) -> bool {
+    fn send(&mut self) {
         let before = self.bench.log.log_end_offset();
+        let (place, batch) = self.next_batch();
         match self.bench.append(batch.clone()) {
             Ok(appended) => {
                 assert!(!appended.duplicate && appended.base_offset == before, "{}", self.seed);
                 if let Some(place) = place {
                     self.sent[place].push((batch, appended.base_offset));
                 }
-                self.take_over(before);
-                true
+                assert_eq!(self.take_over(before), 1, "seed {}", self.seed);
             }
-            Err(AppendError::DiskFull) => false,
+            Err(AppendError::DiskFull) => self.resume_sequences(),
             Err(error) => panic!("seed {}: {error}", self.seed),
         }
     }
 
-    /// Copies what was appended into the model.
-    fn take_over(&mut self, from: Offset) {
+    /// Several batches, also repeated ones, that are written together.
+    fn pass(&mut self) {
+        let before = self.bench.log.log_end_offset();
+        let now = self.bench.now;
+        let mut accepted = Vec::new();
+        for _ in 0..1 + self.random.below(6) {
+            let (place, batch) = self.next_batch();
+            let mut accept = |batch: BytesMut| {
+                let answer = self.bench.log.accept(now, batch, LeaderEpoch(0));
+                answer.unwrap_or_else(|error| panic!("seed {}: {error}", self.seed))
+            };
+            let answer = accept(batch.clone());
+            assert!(!answer.duplicate, "seed {}", self.seed);
+            if place.is_some() && self.random.one_in(3) {
+                let again = accept(batch.clone());
+                assert!(again.duplicate, "seed {}", self.seed);
+                assert_eq!(again.base_offset, answer.base_offset, "seed {}", self.seed);
+            }
+            assert_eq!(self.bench.log.log_end_offset(), before, "seed {}", self.seed);
+            accepted.push((place, batch, answer.base_offset));
+        }
+        let written = self.bench.log.write_accepted(now);
+        let end = self.bench.log.log_end_offset();
+        let of_all = accepted.len();
+        accepted.retain(|(_, _, offset)| *offset < end);
+        assert_eq!(self.take_over(before), accepted.len(), "seed {}", self.seed);
+        match written {
+            Ok(()) => assert_eq!(of_all, accepted.len(), "seed {}", self.seed),
+            Err(AppendError::DiskFull) => self.resume_sequences(),
+            Err(error) => panic!("seed {}: {error}", self.seed),
+        }
+        for (place, batch, offset) in accepted {
+            if let Some(place) = place {
+                self.sent[place].push((batch, offset));
+            }
+        }
+        self.compare_producers();
+    }
+
+    /// Copies what was appended into the model; the answer is the number of batches.
+    fn take_over(&mut self, from: Offset) -> usize {
         let read = self.bench.log.read_bytes(from, 1 << 20, Bound::LogEnd, true).unwrap();
-        let header = BatchHeader::read(&read.bytes).unwrap();
-        assert_eq!(header.size, read.bytes.len(), "one batch was appended, seed {}", self.seed);
-        self.model.push((header, read.bytes.to_vec()));
+        let known = self.model.len();
+        let mut rest = &read.bytes[..];
+        while !rest.is_empty() {
+            let header = BatchHeader::read(rest).unwrap();
+            let (batch, after) = rest.split_at(header.size);
+            self.model.push((header, batch.to_vec()));
+            rest = after;
+        }
+        self.model.len() - known
+    }
+
+    /// Producers go on from what the log knows of them.
+    fn resume_sequences(&mut self) {
+        for place in 0..PRODUCERS as usize {
+            let known = self.bench.log.producer_state(ProducerId(place as i64 + 1));
+            self.sequences[place] = known.map_or(0, |known| known.last_sequence + 1);
+        }
     }
 
     fn repeat(&mut self) {
@@ -158,7 +210,10 @@ impl Life {
     fn fill_disk(&mut self) {
         self.bench.disk.set_room(Some(self.random.below(300)));
         for _ in 0..3 {
-            self.send();
+            match self.random.one_in(2) {
+                true => self.pass(),
+                false => self.send(),
+            }
         }
         self.bench.disk.set_room(None);
     }
@@ -198,11 +253,8 @@ impl Life {
         assert!(read.bytes == all, "seed {seed}: other bytes than were appended");
         self.compare_producers();
         // Producers whose batches were lost send them again from where the log ends for them.
-        for place in 0..PRODUCERS as usize {
-            self.sent[place].retain(|(_, offset)| *offset < end);
-            let known = self.bench.log.producer_state(ProducerId(place as i64 + 1));
-            self.sequences[place] = known.map_or(0, |known| known.last_sequence + 1);
-        }
+        self.sent.iter_mut().for_each(|sent| sent.retain(|(_, offset)| *offset < end));
+        self.resume_sequences();
     }
 
     fn compare_producers(&self) {

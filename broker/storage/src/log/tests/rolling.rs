@@ -89,7 +89,7 @@ fn an_offset_too_far_from_the_base_rolls() {
     };
     let config = bench.config.clone();
     let segment = bench.log.segments.last_mut().unwrap();
-    assert!(!segment.must_roll(&config, 0, &next).unwrap());
+    assert!(!segment.must_roll(&config, 0, &crate::segment::Run::default(), &next).unwrap());
     let next = crate::segment::NextAppend { last_offset: next.last_offset.next(), ..next };
-    assert!(segment.must_roll(&config, 0, &next).unwrap());
+    assert!(segment.must_roll(&config, 0, &crate::segment::Run::default(), &next).unwrap());
 }
