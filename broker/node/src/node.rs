@@ -62,6 +62,8 @@ pub(crate) enum Timer {
     Housekeeping,
     /// Compaction.
     Cleaning,
+    /// There may be room for partitions by now.
+    Reopen,
     /// Files have waited long enough for their removal.
     Removal(u64),
     /// Records have been unsynced for long enough.
@@ -247,6 +249,7 @@ impl ShardNode {
                 Timer::Fetch(ticket) => self.handle_fetch_deadline(now, ticket),
                 Timer::Housekeeping => self.housekeep(now),
                 Timer::Cleaning => self.clean(now),
+                Timer::Reopen => self.handle_reopen(now),
                 Timer::Removal(number) => self.handle_removal(number),
                 Timer::Flush(key) => self.handle_flush_timer(&key),
                 Timer::Stop => return self.end_stop(now),
@@ -302,6 +305,7 @@ impl ShardNode {
             }
             ShardMessage::DirFailed { dir } => self.handle_dir_failed(dir),
             ShardMessage::WentOffline(keys) => self.handle_went_offline(keys),
+            ShardMessage::CameOnline(keys) => self.handle_came_online(&keys),
             ShardMessage::Moved { key, dir } => self.handle_moved(key, dir),
             ShardMessage::Drained => self.handle_drained(now, from),
         }

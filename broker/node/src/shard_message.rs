@@ -47,6 +47,8 @@ pub enum ShardMessage {
     DirFailed { dir: LogDirIndex },
     /// To all: these partitions of mine cannot be used any more.
     WentOffline(Vec<PartitionKey>),
+    /// To all: these of them can be used again.
+    CameOnline(Vec<PartitionKey>),
     /// To shard zero: a partition of mine is in another log directory now.
     Moved { key: PartitionKey, dir: LogDirIndex },
     /// To all: the broker stops, and my clients have their answers.

@@ -12,7 +12,7 @@
 //!   metadata is no proof that data is unwanted.
 
 use super::opening::Opening;
-use super::{FlushRule, Offline, Partition, Partitions};
+use super::{FlushRule, Partition, Partitions};
 use crate::ask::PartitionKey;
 use crate::cluster::ClusterView;
 use crate::config::NodeConfig;
@@ -208,7 +208,7 @@ impl ShardNode {
         if openings.is_empty() { Vec::new() } else { self.open_partitions(now, openings) }
     }
 
-    fn follow_topic(
+    pub(super) fn follow_topic(
         &mut self,
         view: &ClusterView,
         topic: &TopicImage,
@@ -235,7 +235,7 @@ impl ShardNode {
             }
             let dir = view.placement.get(&key).unwrap_or(LogDirIndex::FIRST);
             if !self.dirs.is_online(dir) {
-                self.never_opened(Arc::clone(&topic.name), key, dir);
+                self.never_opened(Arc::clone(&topic.name), key, dir, false);
                 continue;
             }
             let folder = format!("{}-{}", topic.name, partition.index);
@@ -270,11 +270,11 @@ impl ShardNode {
     fn remove_offline(&mut self, view: &ClusterView) {
         self.partitions.offline_elsewhere.retain(|key| view.has_partition(key));
         let offline = std::mem::take(&mut self.partitions.offline);
-        for (key, Offline { topic, dir }) in offline {
+        for (key, offline) in offline {
             if view.has_partition(&key) {
-                self.partitions.offline.insert(key, Offline { topic, dir });
-            } else if self.dirs.is_online(dir) {
-                self.remove_folder(&topic, &key, dir);
+                self.partitions.offline.insert(key, offline);
+            } else if self.dirs.is_online(offline.dir) {
+                self.remove_folder(&offline.topic, &key, offline.dir);
             }
         }
     }

@@ -88,10 +88,12 @@ pub(crate) struct Partition {
     moving: Option<Move>,
 }
 
-/// A partition that cannot be used until the broker starts again.
+/// A partition that cannot be used: until the broker starts again, or until there is room.
 struct Offline {
     topic: Arc<str>,
     dir: LogDirIndex,
+    /// Nothing is wrong with it, but the disk was full (or files too many) when it was opened.
+    wants_room: bool,
 }
 
 impl Partition {

@@ -1,7 +1,8 @@
 //! When a disk fails: a log directory goes offline with all its partitions, or one partition alone.
 //!
 //! Words: an *offline* partition exists and cannot be used until the broker starts again. It
-//! answers KAFKA_STORAGE_ERROR.
+//! answers KAFKA_STORAGE_ERROR. One that only found no room when it was opened is tried again, see
+//! `opening`.
 //!
 //! Invariants:
 //! - Nothing is tried again in a directory after a failed write or sync. One that is full has not
@@ -86,7 +87,8 @@ impl ShardNode {
     /// Lets a partition go and answers all who wait for it.
     fn detach(&mut self, key: &PartitionKey) {
         let Some(partition) = self.partitions.map.remove(key) else { return };
-        let offline = Offline { topic: partition.topic.clone(), dir: partition.dir };
+        let topic = partition.topic.clone();
+        let offline = Offline { topic, dir: partition.dir, wants_room: false };
         self.partitions.offline.insert(*key, offline);
         if let Some(seat) = self.seat.as_mut() {
             match &*partition.topic {
@@ -154,6 +156,13 @@ impl ShardNode {
     /// Partitions of another shard went offline.
     pub(crate) fn handle_went_offline(&mut self, keys: Vec<PartitionKey>) {
         self.partitions.offline_elsewhere.extend(keys);
+    }
+
+    /// Partitions of another shard found room.
+    pub(crate) fn handle_came_online(&mut self, keys: &[PartitionKey]) {
+        for key in keys {
+            self.partitions.offline_elsewhere.remove(key);
+        }
     }
 
     /// Says something to all other shards.

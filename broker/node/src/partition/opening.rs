@@ -7,19 +7,26 @@
 //! Invariants:
 //! - A partition that cannot be opened goes offline alone; nothing of it is removed.
 //! - When it is the directory that does not work, the directory goes offline.
+//! - When there was no room for it, it is tried again every [`REOPEN_AFTER`]: what makes room, or frees
+//!   file descriptors, needs no restart.
 
 use super::folder::{put_away_name, read_topic_id, write_topic_id};
 use super::{FlushRule, Offline, Partition};
 use crate::ask::PartitionKey;
 use crate::log_dirs::LogDirIndex;
-use crate::node::{NodeError, ShardNode};
+use crate::node::{NodeError, ShardNode, Timer};
+use crate::shard_message::ShardMessage;
 use mainstem_platform::{Disk, Job, Now, OpenMode};
-use mainstem_protocol::{LeaderEpoch, Offset};
+use mainstem_protocol::{LeaderEpoch, Offset, TopicId};
 use mainstem_storage::{Log, LogConfig, Shutdown, StorageError};
 use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
+
+/// Opening on a full disk costs little, so it is tried soon.
+const REOPEN_AFTER: Duration = Duration::from_secs(10);
 
 /// Written, synced and removed to see whether a directory works.
 const PROBE: &str = ".probe";
@@ -32,6 +39,7 @@ pub(crate) struct FolderError {
     problem: String,
     /// The disk refused something, which may or may not be the fault of all of the directory.
     is_disk: bool,
+    is_full: bool,
 }
 
 impl From<FolderError> for NodeError {
@@ -54,6 +62,7 @@ pub(crate) fn open_log(
         path: dir.to_owned(),
         problem: error.to_string(),
         is_disk: matches!(error, StorageError::Disk { .. }),
+        is_full: error.is_disk_full(),
     };
     let mut log =
         Log::open(Arc::clone(disk), dir.to_owned(), config, shutdown, now).map_err(failed)?;
@@ -73,7 +82,12 @@ pub(crate) fn open_log(
 }
 
 fn disk_error(path: &Path, action: &str, error: &io::Error) -> FolderError {
-    FolderError { path: path.to_owned(), problem: format!("{action}: {error}"), is_disk: true }
+    FolderError {
+        path: path.to_owned(),
+        problem: format!("{action}: {error}"),
+        is_disk: true,
+        is_full: error.kind() == io::ErrorKind::StorageFull,
+    }
 }
 
 /// Whether a directory still takes what is written to it. One that is full is in order otherwise.
@@ -166,10 +180,13 @@ impl ShardNode {
                     self.partitions.map.insert(key, partition);
                     opened.push(key);
                 }
-                Ok(_) => self.never_opened(topic, key, dir),
+                Ok(_) => self.never_opened(topic, key, dir, false),
                 Err(error) => {
                     tracing::error!(%error, "a partition goes offline");
-                    self.never_opened(topic, key, dir);
+                    self.never_opened(topic, key, dir, error.is_full);
+                    if error.is_full {
+                        self.timers.insert((now.instant.plus(REOPEN_AFTER), Timer::Reopen));
+                    }
                     if error.is_disk
                         && let Err(fault) = probe(&*self.disk, self.dirs.path(dir))
                     {
@@ -184,10 +201,45 @@ impl ShardNode {
     }
 
     /// A partition whose log cannot be opened, or shall not be tried.
-    pub(super) fn never_opened(&mut self, topic: Arc<str>, key: PartitionKey, dir: LogDirIndex) {
-        self.partitions.offline.insert(key, Offline { topic, dir });
+    pub(super) fn never_opened(
+        &mut self,
+        topic: Arc<str>,
+        key: PartitionKey,
+        dir: LogDirIndex,
+        wants_room: bool,
+    ) {
+        self.partitions.offline.insert(key, Offline { topic, dir, wants_room });
         self.tell_offline(&[key]);
     }
+
+    /// Tries partitions again for which there was no room. Returns those that are open now.
+    pub(crate) fn open_again(&mut self, now: Now) -> Vec<PartitionKey> {
+        let Some(view) = self.cluster.clone() else { return Vec::new() };
+        let offline = std::mem::take(&mut self.partitions.offline);
+        let (again, still): (BTreeMap<_, _>, _) = offline
+            .into_iter()
+            .partition(|(_, offline)| offline.wants_room && self.dirs.is_online(offline.dir));
+        self.partitions.offline = still;
+        let mut openings = Vec::new();
+        for topic in view.image.topics().filter(|topic| has_any(&again, topic.id)) {
+            self.follow_topic(&view, topic, &mut openings);
+        }
+        // The first attempt may have left a log that was closed cleanly half changed.
+        openings.iter_mut().for_each(|opening| opening.shutdown = Shutdown::Unclean);
+        let opened = self.open_partitions(now, openings);
+        if !opened.is_empty() {
+            tracing::info!(
+                partitions = opened.len(),
+                "there is room again: partitions come online"
+            );
+            self.tell_shards(|| ShardMessage::CameOnline(opened.clone()));
+        }
+        opened
+    }
+}
+
+fn has_any(partitions: &BTreeMap<PartitionKey, Offline>, topic: TopicId) -> bool {
+    partitions.keys().any(|key| key.topic == topic)
 }
 
 /// Brings partitions of different directories one after the other, so that all disks have work.

@@ -59,11 +59,7 @@ impl ShardNode {
             .collect();
         self.follow_group_configs(old, &view.image);
         self.cluster = Some(view);
-        for key in opened {
-            if let Err(problem) = self.load_internal(now, &key) {
-                self.take_offline(&key, &problem);
-            }
-        }
+        self.load_opened(now, opened);
         if let Some(seat) = self.seat.as_mut()
             && !gone.is_empty()
         {
@@ -71,6 +67,21 @@ impl ShardNode {
             seat.groups.handle_topics_deleted(&names);
         }
         self.unpark(now);
+    }
+
+    /// Internal topics among these go on where their logs end.
+    fn load_opened(&mut self, now: Now, opened: Vec<PartitionKey>) {
+        for key in opened {
+            if let Err(problem) = self.load_internal(now, &key) {
+                self.take_offline(&key, &problem);
+            }
+        }
+    }
+
+    /// There may be room for partitions for which there was none.
+    pub(crate) fn handle_reopen(&mut self, now: Now) {
+        let opened = self.open_again(now);
+        self.load_opened(now, opened);
     }
 
     /// What was set for single groups reaches their coordinator.

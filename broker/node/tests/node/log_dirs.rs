@@ -239,6 +239,46 @@ fetch t-0@0
 }
 
 #[test]
+fn a_partition_without_room_comes_online_when_there_is_some() {
+    check(
+        r"
+fill /b
+topic t 2
+  t NONE
+produce t-0 a
+  base=0
+produce t-1 b
+  KAFKA_STORAGE_ERROR
+leaders t
+  0 leader=1 NONE offline=[]
+  1 leader=-1 KAFKA_STORAGE_ERROR offline=[1]
+advance 10000
+produce t-1 b
+  KAFKA_STORAGE_ERROR
+mend /b
+advance 10000
+leaders t
+  0 leader=1 NONE offline=[]
+  1 leader=1 NONE offline=[]
+produce t-1 b
+  base=0
+crash seed=3
+fetch t-0@0 t-1@0
+  t-0 hw=1 [0:a]
+  t-1 hw=1 [0:b]
+# A directory that failed is not tried again.
+break /b
+produce t-1 d
+  KAFKA_STORAGE_ERROR
+mend /b
+advance 20000
+produce t-1 d
+  KAFKA_STORAGE_ERROR
+",
+    );
+}
+
+#[test]
 fn a_broker_starts_without_a_directory_that_does_not_work() {
     check(
         r"

@@ -125,7 +125,7 @@ impl World {
         self.actors.iter_mut().for_each(|(_, port)| port.faulty = false);
         self.effects_left = None;
         self.mortal.live_on();
-        self.set_room(None);
+        self.disk.set_room(None);
         self.disk.mend_syncs();
         self.note(format_args!("faults end"));
     }
@@ -154,7 +154,7 @@ impl World {
             Fault::FillDisk => {
                 let room = self.random.below(3_000);
                 self.note(format_args!("the disk has room for {room} bytes"));
-                self.set_room(Some(room));
+                self.disk.set_room(Some(room));
                 self.after(100_000, Occurrence::Room);
             }
             Fault::Cut => self.cut_connection(),
@@ -249,16 +249,6 @@ impl World {
         }
     }
 
-    /// Lets the disk run full, or have room again.
-    pub(super) fn set_room(&mut self, room: Option<u64>) {
-        let in_dir = |dir: &&str| self.disk.list(Path::new(dir)).map_or(0, |names| names.len());
-        let folders = DIRS.iter().map(in_dir).sum();
-        // Partitions were made meanwhile: one that has found no room waits for the next start.
-        self.lacked_room |= self.disk.room().is_some() && folders != self.folders;
-        self.folders = folders;
-        self.disk.set_room(room);
-    }
-
     pub(super) fn start(&mut self) -> Result<(), Broken> {
         if !self.shards.is_empty() {
             return Ok(());
@@ -283,7 +273,7 @@ impl World {
             } else if self.disk.room().is_some() {
                 // Whoever operates it makes room and tries again.
                 self.note(format_args!("the broker does not start on a full disk: {error}"));
-                self.set_room(None);
+                self.disk.set_room(None);
                 self.disk.kill_process();
             } else {
                 return Err(Broken::new("start", format!("the broker does not start: {error}")));

@@ -138,10 +138,8 @@ pub(crate) struct World {
     /// Whether things still go wrong.
     pub(crate) faulty: bool,
     pub(crate) weather: Weather,
-    /// A start, or a topic that was made, has found the disk nearly full.
+    /// A start found the disk nearly full.
     pub(crate) lacked_room: bool,
-    /// Folders of partitions when the room changed last.
-    folders: usize,
     pub(crate) falls: Falls,
     /// Of the topics.
     pub(crate) partitions: i32,
@@ -176,7 +174,6 @@ impl World {
             weather: Weather::default(),
             falls: Falls::default(),
             lacked_room: false,
-            folders: 0,
             partitions: 0,
             disk_lies: false,
             config: Arc::new(config),
@@ -246,7 +243,7 @@ impl World {
                 self.drop_connection(connection)?;
             }
             Occurrence::Fault => self.fault(),
-            Occurrence::Room => self.set_room(None),
+            Occurrence::Room => self.disk.set_room(None),
             Occurrence::Start => self.start()?,
             Occurrence::Message { life, .. }
             | Occurrence::SyncEnds { life, .. }
