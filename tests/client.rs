@@ -31,6 +31,10 @@ against_ours! {
     zombie_is_fenced => client::transactions::zombie_is_fenced;
     offsets_in_a_transaction => client::transactions::offsets_in_a_transaction;
     transactions_are_found_and_ended => client::operators::transactions_are_found_and_ended;
+    records_are_deleted => client::administration::records_are_deleted;
+    groups_are_administered => client::administration::groups_are_administered;
+    disks_and_leaders => client::administration::disks_and_leaders;
+    features_have_levels => client::administration::features_have_levels;
     rebalance => client::groups::rebalance;
     commit_around_a_rebalance => client::groups::commit_around_a_rebalance;
     resume_and_reset => client::groups::resume_and_reset;

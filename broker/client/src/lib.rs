@@ -28,8 +28,9 @@ pub mod typed;
 
 pub use admin::{
     AbortTransaction, Admin, Broker, ClusterDescription, ConfigChange, ConfigEntry, ConfigResource,
-    ConfigSource, GroupDescription, GroupListing, GroupMember, NewTopic, OffsetSpec,
-    PartitionDescription, PartitionProducer, TopicDescription, TransactionDescription,
+    ConfigSource, Election, FeatureUpdate, FeatureUpgrade, Features, GroupDescription, GroupFilter,
+    GroupKind, GroupListing, GroupMember, LogDir, LogDirReplica, MemberToRemove, NewTopic,
+    OffsetSpec, PartitionDescription, PartitionProducer, TopicDescription, TransactionDescription,
     TransactionFilter, TransactionListing,
 };
 pub use config::{

@@ -1,15 +1,21 @@
 //! The admin client: topics, groups, settings, offsets, transactions.
 //!
-//! [`machine`] brings requests to their brokers; [`topics`], [`groups`], [`configs`] and
-//! [`transactions`] hold
-//! the calls; this file holds what they answer with, and the handle.
+//! [`machine`] brings requests to their brokers, and [`routing`] to the leaders of partitions. The
+//! calls are in [`topics`], [`configs`], [`records`], [`groups`], [`group_offsets`],
+//! [`transactions`], [`log_dirs`], [`elections`] and [`features`]; this file holds the handle.
 //!
-//! Questions are repeated until they are answered. Commands are not: whether a lost one was
-//! carried out is for the caller to find out.
+//! Questions are repeated until they are answered, and so are commands that may be carried out
+//! twice. Other commands are not: whether a lost one was carried out is for the caller to find out.
 
 mod configs;
+mod elections;
+mod features;
+mod group_offsets;
 mod groups;
+mod log_dirs;
 mod machine;
+mod records;
+mod routing;
 mod topics;
 mod transactions;
 
@@ -28,6 +34,12 @@ use crate::limits::RETRY_BACKOFF;
 use crate::net::Shared;
 use crate::records::TopicPartition;
 pub use configs::{ConfigChange, ConfigEntry, ConfigResource, ConfigSource};
+pub use elections::Election;
+pub use features::{FeatureUpdate, FeatureUpgrade, Features};
+pub use groups::{
+    GroupDescription, GroupFilter, GroupKind, GroupListing, GroupMember, MemberToRemove,
+};
+pub use log_dirs::{LogDir, LogDirReplica};
 use machine::{AdminMachine, Outcome, Tag, Target};
 pub use transactions::{
     AbortTransaction, PartitionProducer, TransactionDescription, TransactionFilter,
@@ -87,31 +99,6 @@ pub struct ClusterDescription {
     pub cluster_id: String,
     pub controller_id: i32,
     pub brokers: Vec<Broker>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GroupListing {
-    pub group_id: String,
-    pub protocol_type: String,
-    pub state: String,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GroupDescription {
-    pub group_id: String,
-    pub state: String,
-    pub protocol_type: String,
-    /// The assignor's name.
-    pub protocol: String,
-    pub members: Vec<GroupMember>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct GroupMember {
-    pub member_id: String,
-    pub client_id: String,
-    pub client_host: String,
-    pub assignment: Vec<TopicPartition>,
 }
 
 /// Which offset is asked for.
@@ -312,6 +299,18 @@ impl Admin {
             Err(ClientError::Retriable(Cause::text(format!("no answer in time: {why}"))))
         })
     }
+}
+
+/// Partitions as requests name them: by topic, in the order of names.
+fn by_topic<T>(
+    partitions: &[TopicPartition],
+    topic: impl Fn(String, &[&TopicPartition]) -> T,
+) -> Vec<T> {
+    let mut topics: BTreeMap<&str, Vec<&TopicPartition>> = BTreeMap::new();
+    for partition in partitions {
+        topics.entry(&partition.topic).or_default().push(partition);
+    }
+    topics.into_iter().map(|(name, of_topic)| topic(name.to_owned(), &of_topic)).collect()
 }
 
 /// An error code of an answer as an error of ours.

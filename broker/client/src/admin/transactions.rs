@@ -202,23 +202,6 @@ impl Admin {
         let code = row.map_or(ErrorCode::UNKNOWN_SERVER_ERROR, |row| row.error_code);
         refused(&partition.to_string(), code, None)
     }
-
-    async fn leader_of(&self, partition: &TopicPartition) -> Result<BrokerId> {
-        let mut described = self.describe_topics(&[&partition.topic]).await?;
-        let (_, topic) = described.swap_remove(0);
-        let partitions = topic?.partitions;
-        match partitions.iter().find(|it| it.partition == partition.partition) {
-            Some(found) if 0 <= found.leader => Ok(BrokerId(found.leader)),
-            Some(_) => {
-                let cause = Cause::of(partition, ErrorCode::LEADER_NOT_AVAILABLE);
-                Err(ClientError::Retriable(cause))
-            }
-            None => {
-                let cause = Cause::of(partition, ErrorCode::UNKNOWN_TOPIC_OR_PARTITION);
-                Err(ClientError::Refused(cause))
-            }
-        }
-    }
 }
 
 fn description(state: TransactionState) -> TransactionDescription {
