@@ -25,6 +25,8 @@ against_ours! {
     lz4 => client::round_trip::round_trip, Compression::Lz4;
     zstd => client::round_trip::round_trip, Compression::Zstd;
     oddities => client::round_trip::oddities;
+    nothing_waits_that_must_not => client::producing::nothing_waits_that_must_not;
+    partitions_are_chosen => client::producing::partitions_are_chosen;
     idempotent_through_cuts => client::retries::idempotent_through_cuts;
     commit_and_abort => client::transactions::commit_and_abort;
     open_transaction_is_invisible => client::transactions::open_transaction_is_invisible;

@@ -7,6 +7,7 @@ pub(crate) mod exactly_once;
 pub(crate) mod groups;
 pub(crate) mod operators;
 pub(crate) mod polling;
+pub(crate) mod producing;
 pub(crate) mod proxy;
 pub(crate) mod retries;
 pub(crate) mod round_trip;

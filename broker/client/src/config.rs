@@ -7,6 +7,7 @@ pub use mainstem_protocol::compression::Compression;
 
 use crate::consumer::assignor::{Assignor, RangeAssignor};
 use crate::error::{ClientError, Result};
+use crate::producer::Partitioner;
 
 /// What a broker must have done before it acknowledges.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +60,10 @@ pub struct ProducerConfig {
     /// A batch is closed at this size before compression.
     pub batch_size_bytes: usize,
     pub compression: Compression,
+    /// How hard gzip (1 to 9) and zstd (-131072 to 22) try; `None`: the codec's default.
+    pub compression_level: Option<i32>,
+    /// Chooses the partitions of records that name none, before the client does.
+    pub partitioner: Option<Arc<dyn Partitioner>>,
     /// No duplicates by retries. Needs `Acks::All`.
     pub idempotent: bool,
     pub transactional_id: Option<String>,
@@ -89,6 +94,8 @@ impl ProducerConfig {
             linger: Duration::from_millis(2),
             batch_size_bytes: 64 * 1024,
             compression: Compression::None,
+            compression_level: None,
+            partitioner: None,
             idempotent: true,
             transactional_id: None,
             transaction_timeout: Duration::from_secs(60),
@@ -104,7 +111,7 @@ impl ProducerConfig {
 
     setters! {
         acks: Acks, linger: Duration, batch_size_bytes: usize, compression: Compression,
-        idempotent: bool, transaction_timeout: Duration, request_timeout: Duration,
+        compression_level: Option<i32>, partitioner: Option<Arc<dyn Partitioner>>, idempotent: bool, transaction_timeout: Duration, request_timeout: Duration,
         delivery_timeout: Duration, max_block: Duration, max_in_flight: usize,
         buffer_memory_bytes: usize, max_request_bytes: usize, allow_auto_create_topics: bool,
     }

@@ -41,7 +41,7 @@ pub use consumer::assignor::{
     Assignor, Member, MemberAssignment, RangeAssignor, RoundRobinAssignor, StickyAssignor,
 };
 pub use error::{Cause, ClientError, Result};
-pub use producer::{Delivery, Producer};
+pub use producer::{Delivery, Partitioner, Producer, ProducerMetrics, TrySendError};
 pub use records::{
     ConsumerRecord, GroupMetadata, Header, OffsetAndMetadata, OffsetAndTimestamp, PartitionBatch,
     Polled, ProducerRecord, Rebalance, RecordMetadata, TopicPartition,

@@ -17,7 +17,8 @@ use mainstem_platform::{Instant, Now, SeededRandom};
 
 use super::ack::{BatchAck, Delivery};
 use super::batch::{OpenBatch, record_size_max};
-use super::partitioner::Sticky;
+use super::metrics::ProducerMetrics;
+use super::partitioner::{Partitioner, Sticky};
 use crate::config::ProducerConfig;
 use crate::core::earlier;
 use crate::error::{Cause, ClientError, Result};
@@ -53,6 +54,8 @@ struct Queue {
 
 /// See the module's text.
 pub(crate) struct Accumulator {
+    pub(super) metrics: ProducerMetrics,
+    partitioner: Option<Arc<dyn Partitioner>>,
     batch_size_bytes: usize,
     record_bytes_max: usize,
     memory_bytes_max: usize,
@@ -75,6 +78,8 @@ impl Accumulator {
     pub(crate) fn new(config: &ProducerConfig, seed: u64) -> Self {
         let gate = config.transactional_id.as_ref().map(|_| no_transaction());
         Self {
+            metrics: ProducerMetrics::default(),
+            partitioner: config.partitioner.clone(),
             batch_size_bytes: config.batch_size_bytes,
             record_bytes_max: config.max_request_bytes,
             memory_bytes_max: config.buffer_memory_bytes,
@@ -130,7 +135,8 @@ impl Accumulator {
             return Ok(Appended::NeedsMemory(record));
         }
         let count = i32::try_from(queues.partitions.len()).unwrap_or(i32::MAX);
-        let partition = record.partition.unwrap_or_else(|| {
+        let custom = || self.partitioner.as_ref()?.partition(&record, count);
+        let partition = record.partition.or_else(custom).unwrap_or_else(|| {
             let (key, random) = (record.key.as_ref(), &mut self.random);
             queues.sticky.choose(key, size_bytes, count, self.batch_size_bytes, random)
         });
@@ -139,6 +145,7 @@ impl Accumulator {
             return Err(refused(format!("{} has no partition {partition}", record.topic)));
         };
         self.used_bytes += size_bytes;
+        self.metrics.records_sent += 1;
         if let Some(open) = queue.batches.back_mut()
             && open.has_room(size_bytes, self.batch_size_bytes)
         {
@@ -198,9 +205,10 @@ impl Accumulator {
     }
 
     /// A batch has its answer; its memory is free.
-    pub(crate) fn release(&mut self, number: BatchNumber, size_bytes: usize) {
-        self.outstanding.remove(&number);
-        self.used_bytes = self.used_bytes.saturating_sub(size_bytes);
+    pub(crate) fn release(&mut self, batch: &OpenBatch, is_acknowledged: bool) {
+        self.outstanding.remove(&batch.number);
+        self.used_bytes = self.used_bytes.saturating_sub(batch.size_bytes());
+        self.metrics.ended(batch.count(), batch.size_bytes(), is_acknowledged);
         self.memory_wanted = false;
         if self.flush_until.is_some_and(|until| self.flushed(until)) {
             self.flush_until = None;
@@ -225,6 +233,11 @@ impl Accumulator {
 
     pub(crate) fn flushed(&self, until: BatchNumber) -> bool {
         self.outstanding.first().is_none_or(|oldest| until < *oldest)
+    }
+
+    pub(crate) fn metrics(&self) -> ProducerMetrics {
+        let (buffered_bytes, open) = (self.used_bytes as u64, self.outstanding.len() as u64);
+        ProducerMetrics { buffered_bytes, batches_outstanding: open, ..self.metrics }
     }
 
     pub(crate) fn is_idle(&self) -> bool {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
 use mainstem_platform::{Instant, Now};
-use mainstem_protocol::compression::Compression;
+use mainstem_protocol::compression::{Compression, Level};
 use mainstem_protocol::record::{BatchBuilder, Header, patch};
 
 use super::accumulator::BatchNumber;
@@ -20,6 +20,7 @@ pub(crate) struct Stamp {
     pub(crate) sequence: i32,
     pub(crate) transactional: bool,
     pub(crate) compression: Compression,
+    pub(crate) level: Level,
 }
 
 /// A batch that takes records, or that waits for its answer.
@@ -97,7 +98,7 @@ impl OpenBatch {
         let builder = self.builder.take();
         let builder = builder.ok_or_else(|| broken("a batch was encoded twice".to_owned()))?;
         let sequence = if stamp.identity == Identity::NONE { -1 } else { stamp.sequence };
-        let builder = builder.compression(stamp.compression).producer(
+        let builder = builder.compression(stamp.compression).level(stamp.level).producer(
             stamp.identity.id,
             stamp.identity.epoch,
             sequence,

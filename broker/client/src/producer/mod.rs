@@ -12,6 +12,7 @@ mod batch;
 mod coordination;
 mod flow;
 mod idempotence;
+mod metrics;
 mod partitioner;
 mod produce;
 mod sender;
@@ -37,10 +38,27 @@ use sender::Sender;
 use transaction::Transaction;
 
 pub use ack::Delivery;
+pub use metrics::ProducerMetrics;
+pub use partitioner::Partitioner;
 
 /// No operation waits longer than this without any answer at all; transactions end within the
 /// coordinator's own timeout long before.
 const OPERATION_PATIENCE: Duration = Duration::from_secs(900);
+
+/// Why [`Producer::try_send`] did not take a record. It comes back unless it is refused for good.
+#[derive(Debug, thiserror::Error)]
+pub enum TrySendError {
+    /// `buffer_memory_bytes` is used up. Send it later, or let [`Producer::send`] wait for room.
+    #[error("the buffer is full")]
+    Full(ProducerRecord),
+    /// The topic's partitions are not known yet, and are being asked for. Try again, or let
+    /// [`Producer::send`] wait for them.
+    #[error("the partitions of the topic are not known yet")]
+    Unknown(ProducerRecord),
+    /// As [`Producer::send`] would fail.
+    #[error(transparent)]
+    Failed(#[from] ClientError),
+}
 
 /// Sends records. Cheap to clone; all clones share one driver.
 #[derive(Clone)]
@@ -103,6 +121,24 @@ impl Producer {
                 self.send_later(record).await
             }
         }
+    }
+
+    /// As [`Producer::send`], without waiting.
+    pub fn try_send(&self, record: ProducerRecord) -> Result<Delivery, TrySendError> {
+        match self.append(record)? {
+            Appended::Done { delivery, .. } => Ok(delivery),
+            Appended::NeedsMemory(record) => Err(TrySendError::Full(record)),
+            Appended::NeedsMetadata(record) => {
+                self.inner.shared.tell(|sender, _| sender.want_topic(&record.topic))?;
+                Err(TrySendError::Unknown(record))
+            }
+        }
+    }
+
+    /// What this producer, with all its clones, has done so far.
+    pub fn metrics(&self) -> ProducerMetrics {
+        let retries = self.inner.shared.peek().retries();
+        ProducerMetrics { retries, ..self.inner.accumulator.lock().metrics() }
     }
 
     fn append(&self, record: ProducerRecord) -> Result<Appended> {

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use bytes::Bytes;
 use mainstem_platform::{Instant, Now};
 use mainstem_protocol::BrokerId;
+use mainstem_protocol::compression::Level;
 use mainstem_protocol::messages::ProduceRequest;
 use mainstem_protocol::messages::produce::{PartitionProduceData, TopicProduceData};
 
@@ -94,6 +95,7 @@ impl Sender {
             let bytes = match flow.next(now, identity) {
                 Next::Nothing => continue,
                 Next::Again => {
+                    self.retries += 1;
                     let Some(first) = flow.unacked.front_mut() else { continue };
                     if !chosen.is_empty() && left < first.bytes.len() {
                         continue;
@@ -146,6 +148,7 @@ impl Sender {
             sequence: flow.next_sequence,
             transactional: self.transaction.is_some(),
             compression: self.config.compression,
+            level: self.config.compression_level.map_or(Level::DEFAULT, Level::of),
         };
         match batch.encode(&stamp) {
             Ok(bytes) => {

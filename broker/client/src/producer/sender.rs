@@ -57,6 +57,8 @@ pub(crate) struct Sender {
     pub(super) transaction: Option<Transaction>,
     pub(super) operations: Operations<()>,
     pub(super) fatal: Option<ClientError>,
+    /// Batches that were sent once more.
+    pub(super) retries: u64,
     pub(super) next_ticket: u64,
     /// Where the next request begins, so that no partition starves behind a full request.
     pub(super) turn: usize,
@@ -86,6 +88,7 @@ impl Sender {
             transaction,
             operations: Operations::default(),
             fatal: None,
+            retries: 0,
             next_ticket: 0,
             turn: 0,
             now: Instant(0),
@@ -161,6 +164,10 @@ impl Sender {
         &mut self.operations
     }
 
+    pub(crate) fn retries(&self) -> u64 {
+        self.retries
+    }
+
     pub(crate) fn fatal(&self) -> Option<&ClientError> {
         self.fatal.as_ref()
     }
@@ -206,7 +213,7 @@ impl Sender {
     }
 
     pub(super) fn finish(&mut self, batch: &OpenBatch, result: Result<Acknowledged>) {
-        self.accumulator.lock().release(batch.number, batch.size_bytes());
+        self.accumulator.lock().release(batch, result.is_ok());
         batch.complete(result);
     }
 

@@ -119,6 +119,13 @@ impl BatchBuilder {
         self
     }
 
+    /// How hard the codec tries.
+    #[must_use]
+    pub fn level(mut self, level: Level) -> BatchBuilder {
+        self.level = level;
+        self
+    }
+
     #[must_use]
     pub fn base_offset(mut self, base_offset: Offset) -> BatchBuilder {
         self.base_offset = base_offset;
