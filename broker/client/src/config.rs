@@ -111,7 +111,8 @@ impl ProducerConfig {
 
     setters! {
         acks: Acks, linger: Duration, batch_size_bytes: usize, compression: Compression,
-        compression_level: Option<i32>, partitioner: Option<Arc<dyn Partitioner>>, idempotent: bool, transaction_timeout: Duration, request_timeout: Duration,
+        compression_level: Option<i32>, partitioner: Option<Arc<dyn Partitioner>>,
+        idempotent: bool, transaction_timeout: Duration, request_timeout: Duration,
         delivery_timeout: Duration, max_block: Duration, max_in_flight: usize,
         buffer_memory_bytes: usize, max_request_bytes: usize, allow_auto_create_topics: bool,
     }

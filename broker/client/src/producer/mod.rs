@@ -124,6 +124,7 @@ impl Producer {
     }
 
     /// As [`Producer::send`], without waiting.
+    #[expect(clippy::result_large_err, reason = "the record comes back without an allocation")]
     pub fn try_send(&self, record: ProducerRecord) -> Result<Delivery, TrySendError> {
         match self.append(record)? {
             Appended::Done { delivery, .. } => Ok(delivery),
