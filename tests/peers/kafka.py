@@ -3,6 +3,8 @@
 
   kafka.py get                  fetch the newest 4.x into the cache and say which one it is
   kafka.py start DIR [PORT]     format DIR, start a broker on it, wait until it answers; prints host:port
+  kafka.py start-secured DIR    the same, with listeners that encrypt and authenticate beside the plain one; prints the
+                                folder with a properties file for each way in, see kafka_secured.py
   kafka.py stop DIR             end that broker and wait until it is gone
 
 KRaft in combined mode (broker and controller in one process). The heap and the flags of the JVM are those of Kafka's
@@ -19,6 +21,8 @@ import socket
 import subprocess
 import sys
 import time
+
+import kafka_secured
 
 HERE = pathlib.Path(__file__).resolve().parent
 START_TIMEOUT_S = 120
@@ -41,8 +45,8 @@ appender.console.layout.pattern = [%d] %p %m (%c)%n
 SETTINGS = """\
 process.roles=broker,controller
 node.id=1
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}
+listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}{listeners}
+advertised.listeners=PLAINTEXT://127.0.0.1:{port}{advertised}
 controller.listener.names=CONTROLLER
 controller.quorum.voters=1@127.0.0.1:{controller}
 log.dirs={directory}/log
@@ -122,12 +126,16 @@ def wait_for_answer(port, process, log):
         time.sleep(0.0005)
 
 
-def format_storage(directory, port):
+NO_MORE = {"listeners": "", "advertised": "", "lines": ""}
+
+
+def format_storage(directory, port, more=NO_MORE, options=()):
     """Writes the settings and formats the log directory, which is done once for each directory."""
     directory.mkdir(parents=True, exist_ok=True)
     settings = directory / "server.properties"
-    settings.write_text(SETTINGS.format(port=port, controller=free_port(), directory=directory))
-    command = java("kafka.tools.StorageTool", "format", "-t", "bWFpbnN0ZWFtLXBlZXJzMA", "-c", str(settings))
+    text = SETTINGS.format(port=port, controller=free_port(), directory=directory, **more)
+    settings.write_text(text + more["lines"])
+    command = java("kafka.tools.StorageTool", "format", "-t", "bWFpbnN0ZWFtLXBlZXJzMA", "-c", str(settings), *options)
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     return settings
 
@@ -140,7 +148,23 @@ def spawn(directory, settings):
 
 
 def start(directory, port):
-    settings = format_storage(directory, port)
+    return launch(directory, port, format_storage(directory, port))
+
+
+def start_secured(directory):
+    """Starts a broker with secured listeners; gives the folder of the clients' properties."""
+    clients = directory / "clients"
+    clients.mkdir(parents=True, exist_ok=True)
+    kafka_secured.certificates(clients)
+    port = free_port()
+    ports = {name: free_port() for name in kafka_secured.LISTENERS}
+    kafka_secured.client_properties(clients, ports)
+    secured = kafka_secured.settings(clients, ports)
+    launch(directory, port, format_storage(directory, port, secured, kafka_secured.FORMAT_OPTIONS))
+    return clients
+
+
+def launch(directory, port, settings):
     process = spawn(directory, settings)
     (directory / "pid").write_text(f"{process.pid}\n")
     wait_for_answer(port, process, directory / "stdout.log")
@@ -166,6 +190,8 @@ def main():
             port = int(rest[0]) if rest else free_port()
             start(pathlib.Path(directory).resolve(), port)
             print(f"127.0.0.1:{port}")
+        case ["start-secured", directory]:
+            print(start_secured(pathlib.Path(directory).resolve()))
         case ["stop", directory]:
             stop(pathlib.Path(directory).resolve())
         case _:

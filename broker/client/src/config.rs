@@ -8,6 +8,7 @@ pub use mainstem_protocol::compression::Compression;
 use crate::consumer::assignor::{Assignor, RangeAssignor};
 use crate::error::{ClientError, Result};
 use crate::producer::Partitioner;
+use crate::security::Security;
 
 /// What a broker must have done before it acknowledges.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +55,8 @@ pub struct ProducerConfig {
     /// `host:port[,host:port...]`
     pub bootstrap: String,
     pub client_id: String,
+    /// Encryption and authentication.
+    pub security: Security,
     pub acks: Acks,
     /// How long a batch that is not full waits for more records.
     pub linger: Duration,
@@ -90,6 +93,7 @@ impl ProducerConfig {
         Self {
             bootstrap: bootstrap.into(),
             client_id: "mainstem-producer".to_owned(),
+            security: Security::plaintext(),
             acks: Acks::All,
             linger: Duration::from_millis(2),
             batch_size_bytes: 64 * 1024,
@@ -110,7 +114,8 @@ impl ProducerConfig {
     }
 
     setters! {
-        acks: Acks, linger: Duration, batch_size_bytes: usize, compression: Compression,
+        security: Security, acks: Acks, linger: Duration, batch_size_bytes: usize,
+        compression: Compression,
         compression_level: Option<i32>, partitioner: Option<Arc<dyn Partitioner>>,
         idempotent: bool, transaction_timeout: Duration, request_timeout: Duration,
         delivery_timeout: Duration, max_block: Duration, max_in_flight: usize,
@@ -159,6 +164,8 @@ pub struct ConsumerConfig {
     /// `host:port[,host:port...]`
     pub bootstrap: String,
     pub client_id: String,
+    /// Encryption and authentication.
+    pub security: Security,
     /// Needed by `subscribe`, `commit` and `committed`.
     pub group_id: Option<String>,
     /// A static member keeps its partitions over a restart shorter than the session timeout.
@@ -190,6 +197,7 @@ impl ConsumerConfig {
         Self {
             bootstrap: bootstrap.into(),
             client_id: "mainstem-consumer".to_owned(),
+            security: Security::plaintext(),
             group_id: None,
             group_instance_id: None,
             isolation: Isolation::ReadUncommitted,
@@ -210,7 +218,8 @@ impl ConsumerConfig {
     }
 
     setters! {
-        isolation: Isolation, auto_offset_reset: AutoOffsetReset, auto_commit: Option<Duration>,
+        security: Security, isolation: Isolation, auto_offset_reset: AutoOffsetReset,
+        auto_commit: Option<Duration>,
         session_timeout: Duration, heartbeat_interval: Duration, rebalance_timeout: Duration,
         fetch_max_bytes: usize, max_partition_fetch_bytes: usize, max_wait: Duration,
         min_bytes: usize, max_poll_records: usize, request_timeout: Duration,
@@ -261,6 +270,8 @@ pub struct AdminConfig {
     /// `host:port[,host:port...]`
     pub bootstrap: String,
     pub client_id: String,
+    /// Encryption and authentication.
+    pub security: Security,
     pub request_timeout: Duration,
     /// The whole call, retries included.
     pub call_timeout: Duration,
@@ -271,12 +282,13 @@ impl AdminConfig {
         Self {
             bootstrap: bootstrap.into(),
             client_id: "mainstem-admin".to_owned(),
+            security: Security::plaintext(),
             request_timeout: Duration::from_secs(30),
             call_timeout: Duration::from_secs(60),
         }
     }
 
-    setters! { request_timeout: Duration, call_timeout: Duration }
+    setters! { security: Security, request_timeout: Duration, call_timeout: Duration }
 
     #[must_use]
     pub fn client_id(mut self, client_id: impl Into<String>) -> Self {

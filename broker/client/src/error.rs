@@ -33,6 +33,11 @@ pub enum ClientError {
     /// The client cannot go on. Close it; a new one may succeed.
     #[error("client failed: {0}")]
     Fatal(Cause),
+    /// A broker refused the client's credentials or certificate, or the client a broker's
+    /// certificate. Nothing is tried again: mend the security settings, close this client and
+    /// begin anew.
+    #[error("authentication failed: {0}")]
+    Authentication(Cause),
     /// The client was closed.
     #[error("client is closed")]
     Closed,
@@ -74,7 +79,8 @@ impl ClientError {
             | Self::Fenced(c)
             | Self::Rejoin(c)
             | Self::Refused(c)
-            | Self::Fatal(c) => Some(c.code).filter(|code| *code != 0),
+            | Self::Fatal(c)
+            | Self::Authentication(c) => Some(c.code).filter(|code| *code != 0),
             Self::Config(_) | Self::Closed => None,
         }
     }

@@ -12,8 +12,38 @@
 //! - Record bytes are copied once into a batch on the way out, and never on the way in.
 //! - Records of one partition are acknowledged in the order of `send`; a retry never overtakes.
 //!
-//! Left out on purpose: the new group protocol (KIP-848), cooperative rebalancing, share groups,
-//! TLS and SASL. They meet the seams that are here.
+//! Left out on purpose: the new group protocol (KIP-848), cooperative rebalancing, share groups and
+//! Kerberos. They meet the seams that are here.
+//!
+//! # Security
+//!
+//! Producer, consumer and admin take the same [`Security`], which says whether connections are
+//! encrypted and how the client proves who it is. By default neither is done.
+//!
+//! ```no_run
+//! use mainstem_client::{ProducerConfig, Sasl, Security, Tls};
+//!
+//! # fn main() -> mainstem_client::Result<()> {
+//! let login = Sasl::scram_sha_512("alice", std::env::var("PASSWORD").unwrap_or_default())?;
+//! let security = Security::sasl_over_tls(login, Tls::new().ca_file("/etc/kafka/ca.pem"));
+//! let config = ProducerConfig::new("broker.example.org:9094").security(security);
+//! # let _ = config;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! [`Security::from_properties`] reads the names of Kafka's own clients (`security.protocol`,
+//! `sasl.jaas.config`, `ssl.truststore.location` of type PEM, ...).
+//!
+//! | | |
+//! | --- | --- |
+//! | encryption | TLS 1.2 and 1.3; the system's authorities or a PEM file; client certificates |
+//! | mechanisms | PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER with a [`TokenProvider`] |
+//! | long sessions | authenticated again before the broker ends them (KIP-368) |
+//!
+//! A client that is refused (a wrong password, a certificate that is not trusted by one side) fails
+//! for good with [`ClientError::Authentication`]: it does not knock again with what was refused.
+//! Secrets are in no `Debug` output and in no error.
 
 mod admin;
 mod config;
@@ -24,6 +54,7 @@ mod limits;
 mod net;
 mod producer;
 mod records;
+mod security;
 pub mod typed;
 
 pub use admin::{
@@ -45,4 +76,7 @@ pub use producer::{Delivery, Partitioner, Producer, ProducerMetrics, TrySendErro
 pub use records::{
     ConsumerRecord, GroupMetadata, Header, OffsetAndMetadata, OffsetAndTimestamp, PartitionBatch,
     Polled, ProducerRecord, Rebalance, RecordMetadata, TopicPartition,
+};
+pub use security::{
+    Sasl, Security, Tls, Token, TokenError, TokenFuture, TokenProvider, UnsecuredTokens,
 };

@@ -4,7 +4,20 @@
 //! comes of it, and sleeps until the next event, wish or deadline. Handles share the machine with
 //! it under a lock that is held for computing only, never across an await.
 //!
-//! This is the only file of the crate that knows sockets and time.
+//! This file and its folder are all of the crate that knows sockets and time: [`transport`] makes
+//! connections and brings what their authentication needs, [`tls`] encrypts them, [`tokens`] keeps
+//! OAUTHBEARER's tokens.
+
+#[cfg(feature = "tls")]
+mod tls;
+#[cfg(not(feature = "tls"))]
+#[path = "net/without_tls.rs"]
+mod tls;
+mod tokens;
+mod transport;
+
+#[cfg(all(test, feature = "tls"))]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -17,14 +30,14 @@ use bytes::{Buf, Bytes, BytesMut};
 use mainstem_platform::os::OsClock;
 use mainstem_platform::{Clock, Instant, Now};
 use parking_lot::{Mutex, MutexGuard};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
-use tokio::net::tcp::{ReadHalf, WriteHalf};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::sync::{Notify, mpsc};
 use tokio::task::AbortHandle;
 
 use crate::core::{Address, ConnectionId, Machine, NetEffect, NetEvent};
 use crate::limits::{FRAME_BYTES_MAX, NET_EVENTS_MAX, REQUESTS_IN_FLIGHT_MAX};
+use transport::Stream;
+pub(crate) use transport::Transport;
 
 /// Timers are not finer than this; it also keeps a machine that is late from spinning.
 const SLEEP_MIN: Duration = Duration::from_millis(1);
@@ -47,14 +60,14 @@ pub(crate) struct Shared<M> {
 
 impl<M: Machine> Shared<M> {
     /// Starts the driver. It ends after [`Shared::stop`].
-    pub(crate) fn start(machine: M) -> Arc<Self> {
+    pub(crate) fn start(machine: M, transport: Transport) -> Arc<Self> {
         let shared = Arc::new(Self {
             machine: Mutex::new(machine),
             driver: Notify::new(),
             callers: Notify::new(),
             closed: AtomicBool::new(false),
         });
-        tokio::spawn(drive(shared.clone()));
+        tokio::spawn(drive(shared.clone(), Arc::new(transport)));
         shared
     }
 
@@ -117,7 +130,7 @@ struct Connection {
     task: AbortHandle,
 }
 
-async fn drive<M: Machine>(shared: Arc<Shared<M>>) {
+async fn drive<M: Machine>(shared: Arc<Shared<M>>, transport: Arc<Transport>) {
     let (sender, mut events) = mpsc::channel(NET_EVENTS_MAX);
     let mut connections: BTreeMap<ConnectionId, Connection> = BTreeMap::new();
     let mut first: Option<NetEvent> = None;
@@ -137,7 +150,7 @@ async fn drive<M: Machine>(shared: Arc<Shared<M>>) {
             machine.deadline()
         };
         for effect in effects.drain(..) {
-            carry_out(effect, &mut connections, &sender);
+            carry_out(effect, &mut connections, &sender, &transport);
         }
         shared.callers.notify_waiters();
         if closed {
@@ -167,11 +180,13 @@ fn carry_out(
     effect: NetEffect,
     connections: &mut BTreeMap<ConnectionId, Connection>,
     events: &mpsc::Sender<NetEvent>,
+    transport: &Arc<Transport>,
 ) {
     match effect {
         NetEffect::Connect(id, address) => {
             let (outgoing, frames) = mpsc::channel(REQUESTS_IN_FLIGHT_MAX + 1);
-            let task = tokio::spawn(run(id, address, frames, events.clone())).abort_handle();
+            let running = run(id, address, frames, events.clone(), transport.clone());
+            let task = tokio::spawn(running).abort_handle();
             connections.insert(id, Connection { outgoing, task });
         }
         NetEffect::Write(id, frame) => {
@@ -182,6 +197,13 @@ fn carry_out(
             {
                 tracing::debug!(connection = id.0, "frame for a closed connection");
             }
+        }
+        NetEffect::Prepare(id, need) => {
+            let (transport, events) = (transport.clone(), events.clone());
+            tokio::spawn(async move {
+                let prepared = transport.prepare(need).await;
+                let _gone = events.send(NetEvent::Prepared(id, prepared)).await;
+            });
         }
         NetEffect::Close(id) => {
             if let Some(Connection { outgoing, task }) = connections.remove(&id) {
@@ -198,40 +220,60 @@ fn carry_out(
     }
 }
 
+/// How a connection ended.
+enum End {
+    Lost(String),
+    /// One side does not trust the other.
+    Refused(String),
+}
+
+impl End {
+    fn of(doing: &str, error: &std::io::Error) -> Self {
+        let text = format!("{doing}: {error}");
+        if tls::is_refusal(error) { Self::Refused(text) } else { Self::Lost(text) }
+    }
+}
+
 /// One connection from its first packet to its last.
 async fn run(
     id: ConnectionId,
     address: Address,
     frames: mpsc::Receiver<Bytes>,
     events: mpsc::Sender<NetEvent>,
+    transport: Arc<Transport>,
 ) {
-    let reason = match connect(&address).await {
-        Ok(stream) => talk(id, stream, frames, &events).await,
-        Err(error) => format!("connect to {}:{}: {error}", address.host, address.port),
+    let end = match transport.connect(&address).await {
+        Ok(Stream::Plain(mut stream)) => {
+            let (reading, writing) = stream.split();
+            talk(id, reading, writing, frames, &events).await
+        }
+        Ok(Stream::Encrypted(stream)) => {
+            let (reading, writing) = tokio::io::split(*stream);
+            talk(id, reading, writing, frames, &events).await
+        }
+        Err(end) => end,
     };
-    let _gone = events.send(NetEvent::Closed(id, reason)).await;
-}
-
-async fn connect(address: &Address) -> std::io::Result<TcpStream> {
-    let stream = TcpStream::connect((address.host.as_str(), address.port)).await?;
-    stream.set_nodelay(true)?;
-    Ok(stream)
+    let event = match end {
+        End::Lost(reason) => NetEvent::Closed(id, reason),
+        End::Refused(reason) => NetEvent::Refused(id, reason),
+    };
+    let _gone = events.send(event).await;
 }
 
 async fn talk(
     id: ConnectionId,
-    mut stream: TcpStream,
+    reading: impl AsyncRead + Unpin,
+    writing: impl AsyncWrite + Unpin,
     frames: mpsc::Receiver<Bytes>,
     events: &mpsc::Sender<NetEvent>,
-) -> String {
+) -> End {
     if events.send(NetEvent::Connected(id)).await.is_err() {
-        return "the client is gone".to_owned();
+        return End::Lost("the client is gone".to_owned());
     }
-    let (reading, writing) = stream.split();
-    let ended: Result<(), String> = either(read(id, reading, events), write(writing, frames)).await;
+    let ended: Result<(), End> = either(read(id, reading, events), write(writing, frames)).await;
     match ended {
-        Ok(()) => "closed by the client".to_owned(),
-        Err(reason) => reason,
+        Ok(()) => End::Lost("closed by the client".to_owned()),
+        Err(end) => end,
     }
 }
 
@@ -243,29 +285,36 @@ async fn either<T>(a: impl Future<Output = T>, b: impl Future<Output = T>) -> T 
     }
 }
 
-async fn write(mut stream: WriteHalf<'_>, mut frames: mpsc::Receiver<Bytes>) -> Result<(), String> {
+async fn write(
+    mut stream: impl AsyncWrite + Unpin,
+    mut frames: mpsc::Receiver<Bytes>,
+) -> Result<(), End> {
     while let Some(frame) = frames.recv().await {
-        stream.write_all(&frame).await.map_err(|error| format!("write: {error}"))?;
+        stream.write_all(&frame).await.map_err(|error| End::of("write", &error))?;
+        if frames.is_empty() {
+            // What an encrypted stream still holds.
+            stream.flush().await.map_err(|error| End::of("write", &error))?;
+        }
     }
-    Ok(())
+    stream.shutdown().await.map_err(|error| End::of("close", &error))
 }
 
 async fn read(
     id: ConnectionId,
-    mut stream: ReadHalf<'_>,
+    mut stream: impl AsyncRead + Unpin,
     events: &mpsc::Sender<NetEvent>,
-) -> Result<(), String> {
+) -> Result<(), End> {
     let mut buffer = BytesMut::with_capacity(READ_BUFFER_BYTES);
     loop {
-        while let Some(frame) = take_frame(&mut buffer)? {
+        while let Some(frame) = take_frame(&mut buffer).map_err(End::Lost)? {
             if events.send(NetEvent::Frame(id, frame)).await.is_err() {
                 return Ok(());
             }
         }
         match stream.read_buf(&mut buffer).await {
-            Ok(0) => return Err("closed by the broker".to_owned()),
+            Ok(0) => return Err(End::Lost("closed by the broker".to_owned())),
             Ok(_) => {}
-            Err(error) => return Err(format!("read: {error}")),
+            Err(error) => return Err(End::of("read", &error)),
         }
     }
 }
@@ -278,7 +327,7 @@ fn take_frame(buffer: &mut BytesMut) -> Result<Option<Bytes>, String> {
     };
     let announced = i32::from_be_bytes(*prefix);
     let length = usize::try_from(announced).ok().filter(|length| *length <= FRAME_BYTES_MAX);
-    let length = length.ok_or_else(|| format!("a frame of {announced} bytes is not accepted"))?;
+    let length = length.ok_or_else(|| not_a_frame(*prefix))?;
     if buffer.len() < 4 + length {
         let missing = 4 + length - buffer.len();
         buffer.reserve(missing);
@@ -286,4 +335,12 @@ fn take_frame(buffer: &mut BytesMut) -> Result<Option<Bytes>, String> {
     }
     buffer.advance(4);
     Ok(Some(buffer.split_to(length).freeze()))
+}
+
+/// The first bytes of an alert or of a handshake of TLS are what clients of a wrong port meet.
+fn not_a_frame(prefix: [u8; 4]) -> String {
+    match prefix {
+        [0x15 | 0x16, 0x03, ..] => "the broker speaks TLS on this port".to_owned(),
+        _ => format!("a frame of {} bytes is not accepted", i32::from_be_bytes(prefix)),
+    }
 }

@@ -50,7 +50,10 @@ impl TaskError {
     }
 
     pub(crate) fn from_client(operation: &str, error: &ClientError) -> TaskError {
-        let passing = !matches!(error, ClientError::Config(_) | ClientError::Refused(_));
+        let passing = !matches!(
+            error,
+            ClientError::Config(_) | ClientError::Refused(_) | ClientError::Authentication(_)
+        );
         TaskError { passing, trace: format!("{operation}: {error}") }
     }
 }

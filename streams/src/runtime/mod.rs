@@ -215,7 +215,7 @@ fn client_error(context: &str, error: ClientError) -> StreamsError {
     match error {
         ClientError::Fenced(cause) => StreamsError::Fenced(format!("{context}: {cause}")),
         ClientError::Config(reason) => StreamsError::Config(format!("{context}: {reason}")),
-        ClientError::Refused(cause) => {
+        ClientError::Refused(cause) | ClientError::Authentication(cause) => {
             StreamsError::Client { context: context.to_owned(), reason: cause.to_string() }
         }
         error => StreamsError::Abort(format!("{context}: {error}")),

@@ -84,7 +84,7 @@ pub(crate) struct AdminMachine {
 impl AdminMachine {
     pub(crate) fn new(config: &AdminConfig, bootstrap: Vec<Address>, seed: u64) -> Self {
         Self {
-            wire: Wire::new(&config.client_id, bootstrap, seed),
+            wire: Wire::new(&config.client_id, config.security.login(), bootstrap, seed),
             metadata: Metadata::new(false),
             coordinators: BTreeMap::new(),
             calls: Vec::new(),
@@ -99,6 +99,11 @@ impl AdminMachine {
     /// The brokers of the cluster, once they are known.
     pub(crate) fn brokers(&self) -> Option<Vec<BrokerId>> {
         (self.metadata.generation > 0).then(|| self.wire.brokers().collect())
+    }
+
+    /// The end of this client: it or a broker was refused.
+    pub(crate) fn refused(&self) -> Option<ClientError> {
+        self.wire.refused()
     }
 
     pub(crate) fn last_failure(&self) -> String {
@@ -234,6 +239,9 @@ impl Machine for AdminMachine {
     fn handle_net(&mut self, now: Now, event: NetEvent) {
         self.wire.handle_net(now.instant, event);
         self.drain(now);
+        if let Some(refused) = self.refused() {
+            self.operations.fail(&refused);
+        }
     }
 
     fn advance(&mut self, now: Now) {

@@ -31,7 +31,7 @@ use crate::core::wire::Answer;
 use crate::core::{Address, Failure, OperationId, Wire};
 use crate::error::{Cause, ClientError, Result};
 use crate::limits::RETRY_BACKOFF;
-use crate::net::Shared;
+use crate::net::{Shared, Transport};
 use crate::records::TopicPartition;
 pub use configs::{ConfigChange, ConfigEntry, ConfigResource, ConfigSource};
 pub use elections::Election;
@@ -140,7 +140,9 @@ impl Admin {
     /// Connects to the first broker that answers.
     pub async fn connect(config: AdminConfig) -> Result<Self> {
         let bootstrap = Address::parse_list(&config.bootstrap)?;
-        let shared = Shared::start(AdminMachine::new(&config, bootstrap, os_seed()));
+        let transport = Transport::open(&config.security)?;
+        let machine = AdminMachine::new(&config, bootstrap, os_seed());
+        let shared = Shared::start(machine, transport);
         let AdminConfig { request_timeout, call_timeout, .. } = config;
         let admin = Self { shared, request_timeout, call_timeout };
         admin.brokers().await?;
@@ -148,9 +150,12 @@ impl Admin {
     }
 
     async fn brokers(&self) -> Result<Vec<BrokerId>> {
-        let known = || self.shared.peek().brokers();
+        let known = || {
+            let machine = self.shared.peek();
+            machine.refused().map(Err).or_else(|| machine.brokers().map(Ok))
+        };
         match self.shared.wait_for(self.call_timeout, known).await {
-            Some(brokers) => Ok(brokers),
+            Some(brokers) => brokers,
             None => {
                 let why = self.shared.peek().last_failure();
                 Err(ClientError::Retriable(Cause::text(format!("connect: {why}"))))

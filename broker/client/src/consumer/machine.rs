@@ -73,7 +73,7 @@ pub(crate) struct ConsumerMachine {
 impl ConsumerMachine {
     pub(crate) fn new(config: ConsumerConfig, bootstrap: Vec<Address>, seed: u64) -> Self {
         Self {
-            wire: Wire::new(&config.client_id, bootstrap, seed),
+            wire: Wire::new(&config.client_id, config.security.login(), bootstrap, seed),
             metadata: Metadata::new(config.allow_auto_create_topics),
             membership: Membership::new(config.clone()),
             positions: Positions::default(),
@@ -95,6 +95,11 @@ impl ConsumerMachine {
 
     pub(crate) fn is_connected(&self) -> bool {
         self.wire.is_connected()
+    }
+
+    /// The end of this consumer: it or a broker was refused.
+    pub(crate) fn refused(&self) -> Option<ClientError> {
+        self.wire.refused()
     }
 
     pub(crate) fn last_failure(&self) -> String {
@@ -185,6 +190,9 @@ impl ConsumerMachine {
         if self.closed {
             return Some(Err(ClientError::Closed));
         }
+        if let Some(refused) = self.refused() {
+            return Some(Err(refused));
+        }
         let failures = [&mut self.membership.failure, &mut self.fetcher.failure, &mut self.failure];
         if let Some(error) = failures.into_iter().find_map(Option::take) {
             return Some(Err(error));
@@ -221,6 +229,9 @@ impl ConsumerMachine {
     pub(crate) fn partition_count(&mut self, topic: &Arc<str>) -> Option<Result<i32>> {
         if let Some(known) = self.metadata.topic(topic) {
             return Some(Ok(known.partition_count()));
+        }
+        if let Some(refused) = self.refused() {
+            return Some(Err(refused));
         }
         match self.metadata.failure(topic) {
             Some(code) if !code.is_retriable() => {
@@ -301,7 +312,8 @@ impl ConsumerMachine {
     }
 
     pub(crate) fn has_left(&self) -> bool {
-        self.commits.is_idle() && self.membership.has_left()
+        let gone = self.wire.refused().is_some();
+        gone || self.commits.is_idle() && self.membership.has_left()
     }
 
     pub(crate) fn close(&mut self) {
@@ -366,6 +378,9 @@ impl Machine for ConsumerMachine {
     fn handle_net(&mut self, now: Now, event: NetEvent) {
         self.wire.handle_net(now.instant, event);
         self.drain(now);
+        if let Some(refused) = self.refused() {
+            self.operations.fail(&refused);
+        }
     }
 
     fn advance(&mut self, now: Now) {

@@ -30,7 +30,7 @@ use crate::config::ConsumerConfig;
 use crate::core::list_offsets::{EARLIEST, Found, LATEST};
 use crate::core::{Address, OperationId};
 use crate::error::{Cause, ClientError, Result};
-use crate::net::Shared;
+use crate::net::{Shared, Transport};
 use crate::records::{
     GroupMetadata, OffsetAndMetadata, OffsetAndTimestamp, Polled, TopicPartition,
 };
@@ -70,11 +70,16 @@ impl Consumer {
         config.check()?;
         let bootstrap = Address::parse_list(&config.bootstrap)?;
         let request_timeout = config.request_timeout;
-        let shared = Shared::start(ConsumerMachine::new(config, bootstrap, os_seed()));
-        let consumer = Self { shared, request_timeout };
-        let connected = || consumer.shared.peek().is_connected().then_some(());
+        let transport = Transport::open(&config.security)?;
+        let machine = ConsumerMachine::new(config, bootstrap, os_seed());
+        let consumer = Self { shared: Shared::start(machine, transport), request_timeout };
+        let connected = || {
+            let machine = consumer.shared.peek();
+            let refused = machine.refused().map(Err);
+            refused.or_else(|| machine.is_connected().then_some(Ok(())))
+        };
         match consumer.shared.wait_for(request_timeout * 2, connected).await {
-            Some(()) => Ok(consumer),
+            Some(result) => result.map(|()| consumer),
             None => {
                 let why = consumer.shared.peek().last_failure();
                 Err(ClientError::Retriable(Cause::text(format!("connect: {why}"))))

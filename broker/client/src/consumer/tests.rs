@@ -5,8 +5,8 @@
 //! - `alone` or `group`, first of all: without or with a group id.
 //! - `subscribe`, `assign <partition>...`, `poll`, `seek <partition> <offset>`,
 //!   `pause <partition>`, `commit <partition> <offset>`, `leave`: as in the API.
-//! - `reply <Api> <code> ...`, `cut <Api>`, `wait <ms>`. More words for some: JoinGroup
-//!   `generation=<n>` and `leads`; SyncGroup, the partitions; OffsetFetch and ListOffsets,
+//! - `reply <Api> <code> ...`, `cut <Api>`, `refuse <Api>`, `wait <ms>`. More words for some:
+//!   JoinGroup `generation=<n>` and `leads`; SyncGroup, the partitions; OffsetFetch and ListOffsets,
 //!   `<partition>=<offset>`; Fetch, `session=<id>` and contents: `<partition>:<offset>+<count>`
 //!   is a batch, `@<producer>` behind it makes it transactional, `<partition>:<offset>commit@<p>`
 //!   and `abort` are markers, `<partition>:aborted@<producer>=<first offset>`,
@@ -111,6 +111,7 @@ impl World {
             ["leave"] => self.machine.leave(self.cluster.now),
             ["reply", api, rest @ ..] => self.reply(api, rest),
             ["cut", api] => self.cluster.cut(&mut self.machine, api),
+            ["refuse", api] => self.cluster.refuse(&mut self.machine, api),
             ["wait", ms] => self.cluster.wait(ms.parse().expect("milliseconds")),
             other => panic!("no such command: {other:?}"),
         }

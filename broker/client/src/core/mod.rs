@@ -1,8 +1,8 @@
 //! What all three clients share. Pure machines: time and seeds are arguments, sockets are events
 //! and effects.
 //!
-//! Reading order: [`wire`] (connections, versions, requests in flight), [`metadata`] (who leads
-//! what), [`backoff`], [`operations`] (answers that a caller waits for).
+//! Reading order: [`wire`] (connections, versions, requests in flight), [`sasl`] (who we are),
+//! [`metadata`] (who leads what), [`backoff`], [`operations`] (answers that a caller waits for).
 
 pub(crate) mod backoff;
 pub(crate) mod committed;
@@ -10,6 +10,7 @@ pub(crate) mod coordinator;
 pub(crate) mod list_offsets;
 pub(crate) mod metadata;
 pub(crate) mod operations;
+pub(crate) mod sasl;
 pub(crate) mod versions;
 pub(crate) mod wire;
 

@@ -16,16 +16,21 @@ pub(crate) struct OperationId(u64);
 pub(crate) struct Operations<T> {
     next: u64,
     waiting: BTreeMap<OperationId, Option<Result<T>>>,
+    /// Why none is started any more.
+    failure: Option<ClientError>,
 }
 
 impl<T> Default for Operations<T> {
     fn default() -> Self {
-        Self { next: 0, waiting: BTreeMap::new() }
+        Self { next: 0, waiting: BTreeMap::new(), failure: None }
     }
 }
 
 impl<T> Operations<T> {
     pub(crate) fn start(&mut self) -> Result<OperationId> {
+        if let Some(error) = &self.failure {
+            return Err(error.clone());
+        }
         if self.waiting.len() >= OPERATIONS_MAX {
             let text = format!("{OPERATIONS_MAX} operations are waiting already");
             return Err(ClientError::Retriable(Cause { code: 0, text }));
@@ -41,6 +46,14 @@ impl<T> Operations<T> {
         if let Some(slot @ None) = self.waiting.get_mut(&id) {
             *slot = Some(result);
         }
+    }
+
+    /// Answers all that wait, and all that come, with this error.
+    pub(crate) fn fail(&mut self, error: &ClientError) {
+        for slot in self.waiting.values_mut().filter(|slot| slot.is_none()) {
+            *slot = Some(Err(error.clone()));
+        }
+        self.failure = Some(error.clone());
     }
 
     pub(crate) fn take(&mut self, id: OperationId) -> Option<Result<T>> {

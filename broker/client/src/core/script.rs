@@ -24,7 +24,9 @@ use mainstem_protocol::messages::{
 };
 use mainstem_protocol::{ApiKey, ErrorCode, Message, Reader, Request, TopicId};
 
+use super::sasl::{Need, Prepared};
 use super::{Address, ConnectionId, Machine, NetEffect, NetEvent};
+use crate::security::Token;
 
 pub(crate) const TOPIC_ID: TopicId = TopicId([7; 16]);
 
@@ -51,6 +53,10 @@ pub(crate) struct Cluster {
     pub(crate) asked: VecDeque<Asked>,
     /// 0: only TV1 is spoken.
     pub(crate) transaction_version: i16,
+    /// APIs that the brokers do not have.
+    pub(crate) missing: Vec<ApiKey>,
+    /// What authentications are given instead of what they need.
+    pub(crate) prepared: Option<Prepared>,
     connections: BTreeMap<ConnectionId, Address>,
     pub(crate) trace: Vec<String>,
 }
@@ -61,6 +67,8 @@ impl Cluster {
             now: Now { instant: Instant::from_millis(1_000), wall_ms: 1_000 },
             asked: VecDeque::new(),
             transaction_version: 2,
+            missing: Vec::new(),
+            prepared: None,
             connections: BTreeMap::new(),
             trace: Vec::new(),
         }
@@ -102,6 +110,10 @@ impl Cluster {
             NetEffect::Connect(id, address) => {
                 self.connections.insert(id, address);
                 events.push(NetEvent::Connected(id));
+            }
+            NetEffect::Prepare(id, need) => {
+                let prepared = self.prepared.clone().unwrap_or_else(|| prepare(need));
+                events.push(NetEvent::Prepared(id, prepared));
             }
             NetEffect::Close(id) => {
                 self.connections.remove(&id);
@@ -154,7 +166,11 @@ impl Cluster {
             max_version: api.max_version(),
         };
         ApiVersionsResponse {
-            api_keys: ApiKey::ALL.iter().map(api).collect(),
+            api_keys: ApiKey::ALL
+                .iter()
+                .filter(|key| !self.missing.contains(key))
+                .map(api)
+                .collect(),
             finalized_features_epoch: 1,
             finalized_features: vec![FinalizedFeatureKey {
                 name: "transaction.version".to_owned(),
@@ -195,11 +211,21 @@ impl Cluster {
 
     /// Cuts the connection that carries the oldest request of this API.
     pub(crate) fn cut(&mut self, machine: &mut impl Machine, api: &str) {
+        let event = NetEvent::Closed(self.lose(api), "cut by the script".to_owned());
+        machine.handle_net(self.now, event);
+    }
+
+    /// The same, and one side does not trust the other.
+    pub(crate) fn refuse(&mut self, machine: &mut impl Machine, api: &str) {
+        let event = NetEvent::Refused(self.lose(api), "refused by the script".to_owned());
+        machine.handle_net(self.now, event);
+    }
+
+    fn lose(&mut self, api: &str) -> ConnectionId {
         let asked = self.take(api);
         self.asked.retain(|other| other.connection != asked.connection);
         self.connections.remove(&asked.connection);
-        let reason = "cut by the script".to_owned();
-        machine.handle_net(self.now, NetEvent::Closed(asked.connection, reason));
+        asked.connection
     }
 }
 
@@ -213,6 +239,14 @@ fn respond(asked: &Asked, response: &impl Message) -> NetEvent {
         }
     }
     NetEvent::Frame(asked.connection, bytes.freeze().slice(4..))
+}
+
+/// The nonce is the one of the example in RFC 7677.
+fn prepare(need: Need) -> Prepared {
+    match need {
+        Need::Nonce => Prepared::Nonce("rOprNGfwEbeRWgbNEkqO".to_owned()),
+        Need::Token => Prepared::Token(Token::new("a.token", Duration::from_secs(60))),
+    }
 }
 
 fn metadata() -> MetadataResponse {

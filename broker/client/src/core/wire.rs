@@ -10,8 +10,17 @@
 //! - Every request ends in exactly one [`Completion`], by an answer, a lost connection or a
 //!   deadline. A deadline closes the connection, since later answers would come in its place.
 //! - A failed broker is not connected to again before its backoff ends.
+//! - A request is sent only on a connection that is authenticated, if there is a login. Once a
+//!   broker refused the client, or the client a broker's certificate, no connection is made any
+//!   more: [`Wire::refused`] tells the owner, who is to fail.
+//!
+//! What comes before the first request of a connection is in [`opening`].
 //!
 //! Brokers that bootstrap addresses stand for have negative ids, until metadata names the real ones.
+
+mod address;
+mod link;
+mod opening;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -19,40 +28,16 @@ use std::time::Duration;
 use bytes::Bytes;
 use mainstem_platform::{Instant, Random, SeededRandom};
 use mainstem_protocol::frame::{decode_response, encode_request};
-use mainstem_protocol::messages::{ApiVersionsRequest, ApiVersionsResponse};
-use mainstem_protocol::{BrokerId, ErrorCode, Request};
+use mainstem_protocol::messages::ApiVersionsRequest;
+use mainstem_protocol::{BrokerId, Request};
 
-use super::backoff::Backoff;
 use super::earlier;
-use super::versions::{Features, Versions};
+use super::sasl::{Login, Need, Prepared};
+use super::versions::Features;
 use crate::error::{Cause, ClientError};
-use crate::limits::{
-    CONNECT_TIMEOUT, RECONNECT_BACKOFF, RECONNECT_BACKOFF_MAX, REQUESTS_IN_FLIGHT_MAX,
-};
-
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Address {
-    pub(crate) host: String,
-    pub(crate) port: u16,
-}
-
-impl Address {
-    /// Reads `host:port[,host:port...]`; an IPv6 host stands in brackets.
-    pub(crate) fn parse_list(text: &str) -> Result<Vec<Self>, ClientError> {
-        let parse = |part: &str| {
-            let (host, port) = part.trim().rsplit_once(':')?;
-            let host = host.trim_start_matches('[').trim_end_matches(']');
-            let port = port.parse().ok()?;
-            (!host.is_empty()).then(|| Self { host: host.to_owned(), port })
-        };
-        text.split(',')
-            .map(|part| {
-                let wrong = || ClientError::Config(format!("bootstrap: {part:?} is not host:port"));
-                parse(part).ok_or_else(wrong)
-            })
-            .collect()
-    }
-}
+use crate::limits::{CONNECT_TIMEOUT, REQUESTS_IN_FLIGHT_MAX};
+pub(crate) use address::Address;
+use link::{InFlight, Link, State};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Lane {
@@ -86,16 +71,23 @@ pub(crate) enum NetEvent {
     Connected(ConnectionId),
     /// A whole frame, without its length prefix.
     Frame(ConnectionId, Bytes),
+    /// What [`NetEffect::Prepare`] asked for.
+    Prepared(ConnectionId, Prepared),
     /// The connection is gone, or was never made.
     Closed(ConnectionId, String),
+    /// The same, and it would be wrong to try again: one side does not trust the other's
+    /// certificate.
+    Refused(ConnectionId, String),
 }
 
-/// What the shell does.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// What the shell does. No `Debug`: frames of an authentication hold passwords and tokens.
+#[derive(Clone)]
 pub(crate) enum NetEffect {
     Connect(ConnectionId, Address),
     /// A whole frame, with its length prefix.
     Write(ConnectionId, Bytes),
+    /// Brings what the authentication of this connection needs.
+    Prepare(ConnectionId, Need),
     Close(ConnectionId),
 }
 
@@ -152,70 +144,12 @@ pub(crate) struct Completion<T> {
     pub(crate) result: Result<Answer, Failure>,
 }
 
-struct InFlight<T> {
-    correlation_id: i32,
-    version: i16,
-    deadline: Instant,
-    tag: T,
-}
-
-enum State {
-    Idle,
-    Connecting { id: ConnectionId, deadline: Instant },
-    Negotiating { id: ConnectionId, deadline: Instant, correlation_id: i32, version: i16 },
-    Ready { id: ConnectionId, versions: Versions },
-}
-
-struct Link<T> {
-    state: State,
-    backoff: Backoff,
-    /// Somebody asked for this route while it was backing off.
-    wanted: bool,
-    next_correlation_id: i32,
-    in_flight: VecDeque<InFlight<T>>,
-}
-
-impl<T> Link<T> {
-    fn new() -> Self {
-        Self {
-            state: State::Idle,
-            backoff: Backoff::new(RECONNECT_BACKOFF, RECONNECT_BACKOFF_MAX),
-            wanted: false,
-            next_correlation_id: 0,
-            in_flight: VecDeque::new(),
-        }
-    }
-
-    fn connection(&self) -> Option<ConnectionId> {
-        match self.state {
-            State::Idle => None,
-            State::Connecting { id, .. }
-            | State::Negotiating { id, .. }
-            | State::Ready { id, .. } => Some(id),
-        }
-    }
-
-    fn correlation_id(&mut self) -> i32 {
-        let id = self.next_correlation_id;
-        self.next_correlation_id = id.checked_add(1).unwrap_or(0);
-        id
-    }
-
-    fn deadline(&self, now: Instant) -> Option<Instant> {
-        match self.state {
-            State::Idle if self.wanted => self.backoff.deadline(now),
-            State::Idle => None,
-            State::Connecting { deadline, .. } | State::Negotiating { deadline, .. } => {
-                Some(deadline)
-            }
-            State::Ready { .. } => self.in_flight.iter().map(|request| request.deadline).min(),
-        }
-    }
-}
-
 /// See the module's text. `T` is what the owner wants back with the answer.
 pub(crate) struct Wire<T> {
     client_id: String,
+    login: Option<Login>,
+    /// Why no connection is made any more.
+    refused: Option<Cause>,
     bootstrap: Vec<Address>,
     brokers: BTreeMap<BrokerId, Address>,
     links: BTreeMap<Route, Link<T>>,
@@ -231,9 +165,16 @@ pub(crate) struct Wire<T> {
 }
 
 impl<T> Wire<T> {
-    pub(crate) fn new(client_id: &str, bootstrap: Vec<Address>, seed: u64) -> Self {
+    pub(crate) fn new(
+        client_id: &str,
+        login: Option<Login>,
+        bootstrap: Vec<Address>,
+        seed: u64,
+    ) -> Self {
         Self {
             client_id: client_id.to_owned(),
+            login,
+            refused: None,
             bootstrap,
             brokers: BTreeMap::new(),
             links: BTreeMap::new(),
@@ -270,6 +211,11 @@ impl<T> Wire<T> {
         self.last_failure.as_deref()
     }
 
+    /// The end of this client: see the module's text.
+    pub(crate) fn refused(&self) -> Option<ClientError> {
+        self.refused.clone().map(ClientError::Authentication)
+    }
+
     /// Adds or moves brokers; those that are not named stay, coordinators may live on them.
     pub(crate) fn learn_broker(&mut self, broker: BrokerId, address: Address) {
         if self.brokers.get(&broker) == Some(&address) {
@@ -296,10 +242,15 @@ impl<T> Wire<T> {
         self.now = now;
         let Some(address) = self.address(route.broker).cloned() else { return false };
         let link = self.links.entry(route).or_insert_with(Link::new);
+        if link.is_due(now) {
+            self.renew(now, route);
+            return false;
+        }
         match link.state {
             State::Ready { .. } => return link.in_flight.len() < REQUESTS_IN_FLIGHT_MAX,
-            State::Connecting { .. } | State::Negotiating { .. } => return false,
+            State::Idle if self.refused.is_some() => return false,
             State::Idle => {}
+            _ => return false,
         }
         link.wanted = true;
         if link.backoff.ready(now) {
@@ -321,16 +272,19 @@ impl<T> Wire<T> {
             .filter(|(route, link)| {
                 route.lane == lane
                     && matches!(link.state, State::Ready { .. })
+                    && !link.is_due(now)
                     && link.in_flight.len() < REQUESTS_IN_FLIGHT_MAX
             })
             .min_by_key(|(route, link)| (route.broker.is_none(), link.in_flight.len()));
         if let Some((route, _)) = idlest {
             return Some(*route);
         }
-        let connecting = |link: &Link<T>| {
-            matches!(link.state, State::Connecting { .. } | State::Negotiating { .. })
-        };
-        if self.links.iter().any(|(route, link)| route.lane == lane && connecting(link)) {
+        let mut of_lane = self.links.iter().filter(|(route, _)| route.lane == lane);
+        if of_lane.clone().any(|(_, link)| link.is_opening()) {
+            return None;
+        }
+        if let Some(due) = of_lane.find_map(|(route, link)| link.is_due(now).then_some(*route)) {
+            self.renew(now, due);
             return None;
         }
         let candidate = self.candidate(lane)?;
@@ -414,7 +368,7 @@ impl<T> Wire<T> {
     ) -> Result<(i32, i16), Failure> {
         let not_ready = || Failure::Disconnected("not connected".to_owned());
         let link = self.links.get_mut(&route).ok_or_else(not_ready)?;
-        let State::Ready { id, versions } = &link.state else { return Err(not_ready()) };
+        let State::Ready { id, versions, .. } = &link.state else { return Err(not_ready()) };
         let id = *id;
         let version = versions.choose::<R>(cap).ok_or_else(|| {
             let text =
@@ -432,7 +386,11 @@ impl<T> Wire<T> {
 
     pub(crate) fn handle_net(&mut self, now: Instant, event: NetEvent) {
         self.now = now;
-        let (NetEvent::Connected(id) | NetEvent::Frame(id, _) | NetEvent::Closed(id, _)) = &event;
+        let (NetEvent::Connected(id)
+        | NetEvent::Frame(id, _)
+        | NetEvent::Prepared(id, _)
+        | NetEvent::Closed(id, _)
+        | NetEvent::Refused(id, _)) = &event;
         // Events of connections that were given up are late, not wrong.
         let Some(route) = self.routes.get(id).copied() else { return };
         match event {
@@ -440,22 +398,9 @@ impl<T> Wire<T> {
                 self.negotiate(now, route, id, ApiVersionsRequest::MAX_VERSION);
             }
             NetEvent::Frame(id, frame) => self.handle_frame(now, route, id, frame),
+            NetEvent::Prepared(id, prepared) => self.handle_prepared(route, id, prepared),
             NetEvent::Closed(_, reason) => self.drop_link(route, &reason, true),
-        }
-    }
-
-    fn negotiate(&mut self, now: Instant, route: Route, id: ConnectionId, version: i16) {
-        let Some(link) = self.links.get_mut(&route) else { return };
-        let correlation_id = link.correlation_id();
-        let deadline = now.plus(CONNECT_TIMEOUT);
-        link.state = State::Negotiating { id, deadline, correlation_id, version };
-        let request = ApiVersionsRequest {
-            client_software_name: "mainstem-client".to_owned(),
-            client_software_version: env!("CARGO_PKG_VERSION").to_owned(),
-        };
-        match encode_request(&request, version, correlation_id, Some(&self.client_id)) {
-            Ok(frame) => self.effects.push_back(NetEffect::Write(id, frame)),
-            Err(error) => self.drop_link(route, &error.to_string(), true),
+            NetEvent::Refused(_, reason) => self.refuse(route, &Cause::text(reason)),
         }
     }
 
@@ -465,6 +410,7 @@ impl<T> Wire<T> {
             State::Negotiating { correlation_id, version, .. } => {
                 self.handle_versions(now, route, id, correlation_id, version, frame);
             }
+            State::Authenticating { .. } => self.handle_sasl(now, route, frame),
             State::Ready { .. } => {
                 let correlation_id = frame.first_chunk::<4>().map(|b| i32::from_be_bytes(*b));
                 match link.in_flight.pop_front() {
@@ -487,44 +433,12 @@ impl<T> Wire<T> {
         }
     }
 
-    fn handle_versions(
-        &mut self,
-        now: Instant,
-        route: Route,
-        id: ConnectionId,
-        correlation_id: i32,
-        version: i16,
-        frame: Bytes,
-    ) {
-        // A broker that does not know our version says so in version 0, whatever was asked.
-        let code =
-            frame.get(4..6).and_then(|b| b.first_chunk::<2>()).map(|b| i16::from_be_bytes(*b));
-        if code == Some(ErrorCode::UNSUPPORTED_VERSION.0) && version > 0 {
-            self.negotiate(now, route, id, 0);
-            return;
-        }
-        let response = match decode_response::<ApiVersionsRequest>(version, frame) {
-            Ok((correlation, response)) if correlation == correlation_id => response,
-            Ok(_) => return self.drop_link(route, "ApiVersions: wrong correlation id", true),
-            Err(error) => return self.drop_link(route, &format!("ApiVersions: {error}"), true),
-        };
-        self.versions_learned(route, id, &response);
-    }
-
-    fn versions_learned(&mut self, route: Route, id: ConnectionId, response: &ApiVersionsResponse) {
-        if response.error_code.is_error() {
-            let text = format!("ApiVersions: {}", response.error_code.name());
-            return self.drop_link(route, &text, true);
-        }
-        self.features.learn(response);
-        if let Some(link) = self.links.get_mut(&route) {
-            link.state = State::Ready { id, versions: Versions::from_response(response) };
-            link.backoff.succeeded();
-        }
-    }
-
     /// Ends the connection and fails what waits for it.
     fn drop_link(&mut self, route: Route, reason: &str, failed: bool) {
+        let text = match self.address(route.broker) {
+            Some(address) => format!("{}:{}: {reason}", address.host, address.port),
+            None => reason.to_owned(),
+        };
         let Some(link) = self.links.get_mut(&route) else { return };
         let Some(id) = link.connection() else { return };
         self.routes.remove(&id);
@@ -533,10 +447,6 @@ impl<T> Wire<T> {
         if failed {
             link.backoff.failed(self.now, &mut self.random);
         }
-        let text = match self.brokers.get(&route.broker) {
-            Some(address) => format!("{}:{}: {reason}", address.host, address.port),
-            None => format!("bootstrap: {reason}"),
-        };
         for request in link.in_flight.drain(..) {
             let result = Err(Failure::Disconnected(text.clone()));
             self.completions.push_back(Completion { tag: request.tag, result });

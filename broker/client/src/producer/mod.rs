@@ -31,7 +31,7 @@ use parking_lot::Mutex;
 use crate::config::ProducerConfig;
 use crate::core::{Address, OperationId};
 use crate::error::{Cause, ClientError, Result};
-use crate::net::Shared;
+use crate::net::{Shared, Transport};
 use crate::records::{GroupMetadata, OffsetAndMetadata, ProducerRecord, TopicPartition};
 use accumulator::{Accumulator, Appended};
 use sender::Sender;
@@ -98,13 +98,18 @@ impl Producer {
         let bootstrap = Address::parse_list(&config.bootstrap)?;
         let max_block = config.max_block;
         let accumulator = Arc::new(Mutex::new(Accumulator::new(&config, os_seed())));
+        let transport = Transport::open(&config.security)?;
         let sender = Sender::new(config, bootstrap, accumulator.clone(), os_seed());
-        let shared = Shared::start(sender);
+        let shared = Shared::start(sender, transport);
         let inner = Inner { shared: shared.clone(), accumulator, max_block };
         let producer = Self { inner: Arc::new(inner) };
-        let connected = || shared.peek().is_connected().then_some(());
+        let connected = || {
+            let sender = shared.peek();
+            let failed = sender.fatal().cloned().map(Err);
+            failed.or_else(|| sender.is_connected().then_some(Ok(())))
+        };
         match shared.wait_for(max_block, connected).await {
-            Some(()) => Ok(producer),
+            Some(result) => result.map(|()| producer),
             None => {
                 let why = shared.peek().last_failure().unwrap_or("no answer").to_owned();
                 Err(ClientError::Retriable(Cause::text(format!("connect: {why}"))))

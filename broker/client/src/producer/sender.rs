@@ -79,7 +79,7 @@ impl Sender {
         let plain = config.idempotent && transaction.is_none();
         let idempotence = plain.then(Idempotence::new);
         Self {
-            wire: Wire::new(&config.client_id, bootstrap, seed),
+            wire: Wire::new(&config.client_id, config.security.login(), bootstrap, seed),
             metadata: Metadata::new(config.allow_auto_create_topics),
             metadata_seen: 0,
             accumulator,
@@ -406,6 +406,9 @@ impl Machine for Sender {
         self.wire.handle_net(now.instant, event);
         while let Some(completion) = self.wire.poll_completion() {
             self.handle_completion(now, completion);
+        }
+        if let Some(refused) = self.wire.refused() {
+            self.fail_fatal(&refused);
         }
     }
 

@@ -5,7 +5,8 @@
 //! - `plain`, `tv1`, `tv2`: which producer, first of all; `tv*` are transactional.
 //! - `send <partition> <count>`: so many records; the batch is closed, one number names it.
 //! - `init`, `begin`, `offsets`, `commit`, `abort`: as in the API.
-//! - `reply <Api> <code> [base=<offset>] [epoch=<epoch>]`, `cut <Api>`, `wait <ms>`.
+//! - `reply <Api> <code> [base=<offset>] [epoch=<epoch>]`, `cut <Api>`, `refuse <Api>`,
+//!   `wait <ms>`.
 //! - `rest`: time passes until the producer itself wants to be called.
 
 use std::collections::BTreeMap;
@@ -84,6 +85,7 @@ impl World {
             }),
             ["reply", api, rest @ ..] => self.reply(api, rest),
             ["cut", api] => self.cluster.cut(&mut self.sender, api),
+            ["refuse", api] => self.cluster.refuse(&mut self.sender, api),
             ["wait", ms] => self.cluster.wait(ms.parse().expect("milliseconds")),
             ["rest"] => {
                 let at = self.sender.deadline().expect("it wants to be called");
