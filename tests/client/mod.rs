@@ -3,6 +3,7 @@
 //! Each makes topics and groups of its own, so that they run side by side and again and again.
 
 pub(crate) mod administration;
+pub(crate) mod batches;
 pub(crate) mod exactly_once;
 pub(crate) mod groups;
 pub(crate) mod operators;

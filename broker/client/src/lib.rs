@@ -67,10 +67,10 @@ pub use admin::{
 pub use config::{
     Acks, AdminConfig, AutoOffsetReset, Compression, ConsumerConfig, Isolation, ProducerConfig,
 };
-pub use consumer::Consumer;
 pub use consumer::assignor::{
     Assignor, Member, MemberAssignment, RangeAssignor, RoundRobinAssignor, StickyAssignor,
 };
+pub use consumer::{Consumer, Received, RecordBatch, RecordIter, RecordView};
 pub use error::{Cause, ClientError, Result};
 pub use producer::{Delivery, Partitioner, Producer, ProducerMetrics, TrySendError};
 pub use records::{

@@ -28,6 +28,8 @@ against! {
     oddities => client::round_trip::oddities;
     nothing_waits_that_must_not => client::producing::nothing_waits_that_must_not;
     partitions_are_chosen => client::producing::partitions_are_chosen;
+    batches_are_read_in_place => client::batches::batches_are_read_in_place;
+    batches_begin_where_we_are => client::batches::batches_begin_where_we_are;
     idempotent_through_cuts => client::retries::idempotent_through_cuts;
     commit_and_abort => client::transactions::commit_and_abort;
     open_transaction_is_invisible => client::transactions::open_transaction_is_invisible;

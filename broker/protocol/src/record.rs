@@ -30,7 +30,7 @@
 //! the file and to the consumer as it is. What it must know it reads from the header.
 //!
 //! - `BatchView` borrows one batch; `Batch` owns it as shared bytes; `batches` walks many.
-//! - `Records` yields records as slices of the (decompressed) batch.
+//! - `Records` yields records as slices of the (decompressed) batch, `RecordRefs` borrows them from it.
 //! - `validate_deep` checks everything that a broker checks before it stores a batch, piece by piece.
 //! - `patch` changes headers in place. `BatchBuilder` writes batches. `control` is about markers.
 //!
@@ -54,7 +54,7 @@ pub use builder::BatchBuilder;
 pub use control::{ControlRecord, marker_batch};
 pub use error::BatchError;
 pub use patch::{set_base_offset, set_leader_epoch, set_max_timestamp_log_append, set_producer};
-pub use records::{Header, Record, Records};
+pub use records::{Header, Record, RecordRef, RecordRefs, Records};
 pub use sequence::{sequence_distance, sequence_plus};
 pub use validate::{Contents, RecordFacts, validate_deep, validate_each};
 pub use walk::{Batch, Batches, batches};

@@ -115,10 +115,56 @@ impl Chunk {
         }
     }
 
+    /// The next whole batch, or the rest of the one that is being read; `None` at the end of the
+    /// chunk. It counts as read.
+    pub(crate) fn take_batch(
+        &mut self,
+        partition: &TopicPartition,
+    ) -> Result<Option<(Batch, i64)>, String> {
+        if let Some(text) = &self.failed {
+            return Err(text.clone());
+        }
+        loop {
+            if let Some((batch, _)) = self.current.take() {
+                return Ok(Some(self.hand_out(batch)));
+            }
+            let Some(batch) = self.batches.next() else { return Ok(None) };
+            let admitted = match batch {
+                Ok(batch) => self.admit(&batch).map(|admitted| admitted.then_some(batch)),
+                Err(error) => Err(error.to_string()),
+            };
+            match admitted {
+                Ok(Some(batch)) => return Ok(Some(self.hand_out(batch))),
+                Ok(None) => {}
+                Err(error) => {
+                    let text = format!("{partition} at offset {}: {error}", self.position);
+                    self.failed = Some(text.clone());
+                    return Err(text);
+                }
+            }
+        }
+    }
+
+    fn hand_out(&mut self, batch: Batch) -> (Batch, i64) {
+        let from = self.position;
+        self.position = from.max(batch.view().next_offset().0);
+        (batch, from)
+    }
+
     /// Opens a batch, or steps over it.
     fn enter(&mut self, batch: Batch) -> Result<(), String> {
+        if self.admit(&batch)? {
+            batch.view().check_checksum().map_err(|error| error.to_string())?;
+            let records = batch.records(BATCH_UNCOMPRESSED_BYTES_MAX);
+            let records = records.map_err(|error| error.to_string())?;
+            self.current = Some((batch, records));
+        }
+        Ok(())
+    }
+
+    /// Whether a reader sees records of this batch. One that none is seen of is behind us now.
+    fn admit(&mut self, batch: &Batch) -> Result<bool, String> {
         let view = batch.view();
-        view.check_checksum().map_err(|error| error.to_string())?;
         let next_offset = view.next_offset().0;
         while let Some(first) = self.aborted.front().filter(|a| a.first_offset < next_offset) {
             self.aborting.insert(first.producer_id);
@@ -129,17 +175,15 @@ impl Chunk {
             && view.is_transactional()
             && self.aborting.contains(&producer_id);
         if view.is_control() {
-            if is_abort(&batch)? {
+            view.check_checksum().map_err(|error| error.to_string())?;
+            if is_abort(batch)? {
                 self.aborting.remove(&producer_id);
             }
         } else if !hidden && next_offset > self.position {
-            let records = batch.records(BATCH_UNCOMPRESSED_BYTES_MAX);
-            let records = records.map_err(|error| error.to_string())?;
-            self.current = Some((batch, records));
-            return Ok(());
+            return Ok(true);
         }
         self.position = self.position.max(next_offset);
-        Ok(())
+        Ok(false)
     }
 }
 

@@ -15,7 +15,7 @@ use super::commits::{Commits, Consequence};
 use super::fetch::Fetcher;
 use super::lookups::CommittedQuery;
 use super::membership::{Ask, Membership};
-use super::positions::{Positions, Want};
+use super::positions::{Positions, Taken, Want};
 use crate::config::{AutoOffsetReset, ConsumerConfig};
 use crate::core::backoff::Backoff;
 use crate::core::list_offsets::{EARLIEST, Found, JobId, LATEST, ListOffsets};
@@ -26,7 +26,7 @@ use crate::core::{
 };
 use crate::error::{Cause, ClientError, Result};
 use crate::limits::{RETRY_BACKOFF, RETRY_BACKOFF_MAX};
-use crate::records::{GroupMetadata, OffsetAndMetadata, Polled, TopicPartition};
+use crate::records::{GroupMetadata, OffsetAndMetadata, Polled, Rebalance, TopicPartition};
 
 /// What an answer belongs to.
 #[derive(Debug, Clone)]
@@ -46,6 +46,12 @@ pub(crate) enum Outcome {
     Done,
     Committed(BTreeMap<TopicPartition, OffsetAndMetadata>),
     Found(BTreeMap<TopicPartition, Found>),
+}
+
+/// What a poll for one batch brings.
+pub(crate) enum Next {
+    Batch(Taken),
+    Rebalance(Rebalance),
 }
 
 /// See the module's text.
@@ -187,6 +193,30 @@ impl ConsumerMachine {
 
     /// What a poll returns, if there is something.
     pub(crate) fn poll(&mut self, now: Now) -> Option<Result<Polled>> {
+        let limit = self.config.max_poll_records;
+        self.poll_for(
+            now,
+            |rebalance| Polled { rebalance: Some(rebalance), batches: Vec::new() },
+            |positions| {
+                let batches = positions.take(limit)?;
+                Ok((!batches.is_empty()).then_some(Polled { rebalance: None, batches }))
+            },
+        )
+    }
+
+    /// The same for one batch, not looked into.
+    pub(crate) fn poll_batch(&mut self, now: Now) -> Option<Result<Next>> {
+        self.poll_for(now, Next::Rebalance, |positions| {
+            Ok(positions.take_batch()?.map(Next::Batch))
+        })
+    }
+
+    fn poll_for<T>(
+        &mut self,
+        now: Now,
+        of_rebalance: impl FnOnce(Rebalance) -> T,
+        take: impl FnOnce(&mut Positions) -> Result<Option<T>>,
+    ) -> Option<Result<T>> {
         if self.closed {
             return Some(Err(ClientError::Closed));
         }
@@ -198,16 +228,12 @@ impl ConsumerMachine {
             return Some(Err(error));
         }
         if let Some(rebalance) = self.membership.poll_rebalance(now.instant) {
-            return Some(Ok(Polled { rebalance: Some(rebalance), batches: Vec::new() }));
+            return Some(Ok(of_rebalance(rebalance)));
         }
         if self.membership.is_subscribed() && !self.membership.is_stable() {
             return None;
         }
-        match self.positions.take(self.config.max_poll_records) {
-            Ok(batches) if batches.is_empty() => None,
-            Ok(batches) => Some(Ok(Polled { rebalance: None, batches })),
-            Err(error) => Some(Err(error)),
-        }
+        take(&mut self.positions).transpose()
     }
 
     pub(crate) fn seek(&mut self, partition: &TopicPartition, offset: i64) -> Result<()> {

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use mainstem_platform::Instant;
+use mainstem_protocol::record::Batch;
 
 use super::chunk::Chunk;
 use crate::error::{Cause, ClientError, Result};
@@ -105,6 +106,22 @@ impl Partition {
         (now < self.not_before).then_some(self.not_before)
     }
 
+    /// Moves a batch from the buffer to the caller.
+    fn take_batch(&mut self, name: &TopicPartition) -> Result<Option<(Batch, i64)>> {
+        while let Some(chunk) = self.chunks.front_mut() {
+            let taken = chunk
+                .take_batch(name)
+                .map_err(|text| ClientError::Refused(Cause { code: 2, text }))?;
+            self.position = Some(chunk.position());
+            if taken.is_some() {
+                return Ok(taken);
+            }
+            self.buffered_bytes = self.buffered_bytes.saturating_sub(chunk.size_bytes());
+            self.chunks.pop_front();
+        }
+        Ok(None)
+    }
+
     /// Moves up to `limit` records from the buffer to the caller.
     fn take(&mut self, name: &TopicPartition, limit: usize) -> Result<Vec<ConsumerRecord>> {
         let mut records = Vec::new();
@@ -128,6 +145,16 @@ impl Partition {
         }
         Ok(records)
     }
+}
+
+/// A batch out of a buffer, not looked into yet.
+pub(crate) struct Taken {
+    pub(crate) topic_partition: TopicPartition,
+    pub(crate) batch: Batch,
+    /// Records before it are not wanted.
+    pub(crate) from: i64,
+    pub(crate) high_watermark: i64,
+    pub(crate) last_stable_offset: i64,
 }
 
 /// All partitions of the consumer.
@@ -167,6 +194,29 @@ impl Positions {
             .iter()
             .filter(|(_, p)| p.want != Want::Nothing && !p.asking)
             .map(|(name, p)| (name, p.want))
+    }
+
+    /// One batch, of the partition after the one that the last was of.
+    pub(crate) fn take_batch(&mut self) -> Result<Option<Taken>> {
+        let begin = self.turn % self.partitions.len().max(1);
+        for pass in [begin.., 0..] {
+            for (index, (name, partition)) in self.partitions.iter_mut().enumerate() {
+                if !pass.contains(&index) || partition.paused || !partition.has_buffer() {
+                    continue;
+                }
+                if let Some((batch, from)) = partition.take_batch(name)? {
+                    self.turn = index + 1;
+                    return Ok(Some(Taken {
+                        topic_partition: name.clone(),
+                        batch,
+                        from,
+                        high_watermark: partition.high_watermark,
+                        last_stable_offset: partition.last_stable_offset,
+                    }));
+                }
+            }
+        }
+        Ok(None)
     }
 
     /// Up to `limit` records, each partition in turn beginning one further than last time.

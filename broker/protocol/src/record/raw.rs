@@ -57,7 +57,7 @@ pub(super) fn read_headers<'a>(
 }
 
 /// Bytes after their length; a length of -1 is null and a lower one is an error.
-fn read_nullable(bytes: &[u8]) -> Option<(Option<&[u8]>, &[u8])> {
+pub(super) fn read_nullable(bytes: &[u8]) -> Option<(Option<&[u8]>, &[u8])> {
     let (length, rest) = varint::read_i32(bytes)?;
     if length == -1 {
         return Some((None, rest));

@@ -1,7 +1,7 @@
-//! Records as slices of shared bytes, read one by one.
+//! Records read one by one: as slices of shared bytes, or borrowed from them.
 
 use super::BatchError;
-use super::raw::{RawRecord, read_headers, read_record};
+use super::raw::{RawRecord, read_headers, read_nullable, read_record};
 use bytes::Bytes;
 use std::borrow::Cow;
 
@@ -30,10 +30,93 @@ impl Header {
     }
 }
 
+/// One record whose parts borrow those of its batch.
+#[derive(Clone, Copy, Debug)]
+pub struct RecordRef<'a> {
+    raw: RawRecord<'a>,
+}
+
+impl<'a> RecordRef<'a> {
+    pub fn offset_delta(&self) -> i32 {
+        self.raw.offset_delta
+    }
+
+    pub fn timestamp_delta_ms(&self) -> i64 {
+        self.raw.timestamp_delta_ms
+    }
+
+    pub fn key(&self) -> Option<&'a [u8]> {
+        self.raw.key
+    }
+
+    pub fn value(&self) -> Option<&'a [u8]> {
+        self.raw.value
+    }
+
+    /// Keys and values, in the order of the record.
+    pub fn headers(&self) -> impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)> + use<'a> {
+        // They were looked through when the record was read.
+        Headers { rest: self.raw.headers, left: self.raw.header_count }
+    }
+}
+
+struct Headers<'a> {
+    rest: &'a [u8],
+    left: usize,
+}
+
+impl<'a> Iterator for Headers<'a> {
+    type Item = (&'a [u8], Option<&'a [u8]>);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.left = self.left.checked_sub(1)?;
+        let (key, after) = read_nullable(self.rest)?;
+        let (value, after) = read_nullable(after)?;
+        self.rest = after;
+        Some((key?, value))
+    }
+}
+
+/// The records of a batch, borrowed. After an error there are no more.
+#[derive(Clone, Debug)]
+pub struct RecordRefs<'a> {
+    rest: &'a [u8],
+    count: i32,
+    read: i32,
+}
+
+impl<'a> RecordRefs<'a> {
+    fn read_next(&mut self) -> Result<RecordRef<'a>, &'static str> {
+        let (raw, after) = read_record(self.rest)?;
+        read_headers(&raw, |_, _| {})?;
+        self.rest = after;
+        Ok(RecordRef { raw })
+    }
+}
+
+impl<'a> Iterator for RecordRefs<'a> {
+    type Item = Result<RecordRef<'a>, BatchError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let index = self.read;
+        if self.count <= index {
+            return None;
+        }
+        self.read += 1;
+        let next = self.read_next();
+        if next.is_err() {
+            self.read = self.count;
+        }
+        Some(next.map_err(|reason| BatchError::BadRecord { index, reason }))
+    }
+}
+
 /// The records of a batch. After an error there are no more.
 #[derive(Clone, Debug)]
 pub struct Records {
     body: Bytes,
+    /// Where in the body the next one begins.
+    at: usize,
     count: i32,
     /// The number of records read so far.
     read: i32,
@@ -41,7 +124,12 @@ pub struct Records {
 
 impl Records {
     pub(super) fn new(body: Bytes, count: i32) -> Records {
-        Records { body, count: count.max(0), read: 0 }
+        Records { body, at: 0, count: count.max(0), read: 0 }
+    }
+
+    /// Those that were not read yet, without copies or counts of references.
+    pub fn borrowed(&self) -> RecordRefs<'_> {
+        RecordRefs { rest: &self.body[self.at..], count: self.count, read: self.read }
     }
 
     /// The number of records that the batch announces and that were not read yet.
@@ -50,10 +138,9 @@ impl Records {
     }
 
     fn read_next(&mut self) -> Result<Record, &'static str> {
-        let (raw, after) = read_record(&self.body)?;
+        let (raw, after) = read_record(&self.body[self.at..])?;
         let record = share(&self.body, &raw)?;
-        let rest = self.body.len() - after.len();
-        self.body = self.body.slice(rest..);
+        self.at = self.body.len() - after.len();
         Ok(record)
     }
 }
