@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bytes::{Buf, BufMut, Bytes, BytesMut};
-use mainstem_client::{Assignor, Member, MemberAssignment, TopicPartition};
+use mainstem_client::{Assignor, Joining, Member, MemberAssignment, TopicPartition};
 use parking_lot::Mutex;
 
 use crate::task::{Application, TaskId};
@@ -124,7 +124,7 @@ impl Assignor for TaskAssignor {
         NAME
     }
 
-    fn user_data(&self) -> Bytes {
+    fn user_data(&self, _joining: &Joining<'_>) -> Bytes {
         self.standing.lock().encode()
     }
 

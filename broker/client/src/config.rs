@@ -5,8 +5,9 @@ use std::time::Duration;
 
 pub use mainstem_protocol::compression::Compression;
 
-use crate::consumer::assignor::{Assignor, RangeAssignor};
+use crate::consumer::assignor::{Assignor, RangeAssignor, common_protocol};
 use crate::error::{ClientError, Result};
+use crate::limits::METADATA_AGE_MAX;
 use crate::producer::Partitioner;
 use crate::security::Security;
 
@@ -27,6 +28,15 @@ pub enum Isolation {
     ReadUncommitted,
     /// Only records outside transactions and of committed ones, up to the last stable offset.
     ReadCommitted,
+}
+
+/// How the members of a group come to their partitions: `group.protocol` of Kafka's clients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GroupProtocol {
+    /// One of the members shares the partitions, by an assignor that all of them have.
+    Classic,
+    /// The coordinator does, and each member moves on its own (KIP-848).
+    Consumer,
 }
 
 /// Where to begin without a committed offset, or when it no longer exists.
@@ -168,16 +178,24 @@ pub struct ConsumerConfig {
     pub security: Security,
     /// Needed by `subscribe`, `commit` and `committed`.
     pub group_id: Option<String>,
-    /// A static member keeps its partitions over a restart shorter than the session timeout.
+    /// Kafka's `group.instance.id` (KIP-345): a static member keeps its partitions over a restart
+    /// shorter than the session timeout.
     pub group_instance_id: Option<String>,
+    /// Kafka's `group.protocol`. A group may be moved to the other one member by member.
+    pub group_protocol: GroupProtocol,
+    /// Kafka's `group.remote.assignor`, in the consumer protocol alone: the coordinator's assignor
+    /// by name (`uniform`, `range`); its default when there is none.
+    pub group_remote_assignor: Option<String>,
     pub isolation: Isolation,
     pub auto_offset_reset: AutoOffsetReset,
     /// Commit what earlier polls returned, at this interval and before a rebalance.
     pub auto_commit: Option<Duration>,
-    /// Without a heartbeat for this long a member is expelled.
+    /// Without a heartbeat for this long a member of a classic group is expelled. In the consumer
+    /// protocol this and the interval are the coordinator's settings.
     pub session_timeout: Duration,
     pub heartbeat_interval: Duration,
-    /// The longest time between two polls, and what members have to rejoin.
+    /// Kafka's `max.poll.interval.ms`: the longest time between two polls, and what members have to
+    /// give up partitions and to rejoin.
     pub rebalance_timeout: Duration,
     /// One fetch response; also the bound of what is buffered.
     pub fetch_max_bytes: usize,
@@ -187,8 +205,13 @@ pub struct ConsumerConfig {
     pub min_bytes: usize,
     pub max_poll_records: usize,
     pub request_timeout: Duration,
-    /// In order of preference; the group takes one that all members know.
+    /// Kafka's `partition.assignment.strategy`, of classic groups alone, in order of preference; the
+    /// group takes one that all members know. Rebalances are cooperative when all of them support
+    /// that. To change a running group from eager to cooperative, add the cooperative assignor to
+    /// all members first, then remove the eager ones.
     pub assignors: Vec<Arc<dyn Assignor>>,
+    /// New topics and partitions are seen at least this often.
+    pub metadata_max_age: Duration,
     pub allow_auto_create_topics: bool,
 }
 
@@ -200,6 +223,8 @@ impl ConsumerConfig {
             security: Security::plaintext(),
             group_id: None,
             group_instance_id: None,
+            group_protocol: GroupProtocol::Classic,
+            group_remote_assignor: None,
             isolation: Isolation::ReadUncommitted,
             auto_offset_reset: AutoOffsetReset::Latest,
             auto_commit: None,
@@ -213,6 +238,7 @@ impl ConsumerConfig {
             max_poll_records: 500,
             request_timeout: Duration::from_secs(30),
             assignors: vec![Arc::new(RangeAssignor)],
+            metadata_max_age: METADATA_AGE_MAX,
             allow_auto_create_topics: false,
         }
     }
@@ -223,12 +249,19 @@ impl ConsumerConfig {
         session_timeout: Duration, heartbeat_interval: Duration, rebalance_timeout: Duration,
         fetch_max_bytes: usize, max_partition_fetch_bytes: usize, max_wait: Duration,
         min_bytes: usize, max_poll_records: usize, request_timeout: Duration,
-        assignors: Vec<Arc<dyn Assignor>>, allow_auto_create_topics: bool,
+        assignors: Vec<Arc<dyn Assignor>>, metadata_max_age: Duration,
+        allow_auto_create_topics: bool, group_protocol: GroupProtocol,
     }
 
     #[must_use]
     pub fn client_id(mut self, client_id: impl Into<String>) -> Self {
         self.client_id = client_id.into();
+        self
+    }
+
+    #[must_use]
+    pub fn group_remote_assignor(mut self, name: impl Into<String>) -> Self {
+        self.group_remote_assignor = Some(name.into());
         self
     }
 
@@ -247,6 +280,17 @@ impl ConsumerConfig {
     pub(crate) fn check(&self) -> Result<()> {
         refuse(&[
             (self.group_id.as_deref() == Some(""), "group_id: empty"),
+            (self.group_instance_id.as_deref() == Some(""), "group_instance_id: empty"),
+            (
+                self.group_remote_assignor.is_some()
+                    && self.group_protocol == GroupProtocol::Classic,
+                "group_remote_assignor: only in the consumer protocol",
+            ),
+            (
+                !self.assignors.is_empty() && common_protocol(&self.assignors).is_none(),
+                "assignors: they have no rebalance protocol in common",
+            ),
+            (self.metadata_max_age.is_zero(), "metadata_max_age: more than nothing"),
             (
                 self.heartbeat_interval * 2 > self.session_timeout,
                 "heartbeat_interval: at most half of session_timeout",

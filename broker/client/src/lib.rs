@@ -12,8 +12,11 @@
 //! - Record bytes are copied once into a batch on the way out, and never on the way in.
 //! - Records of one partition are acknowledged in the order of `send`; a retry never overtakes.
 //!
-//! Left out on purpose: the new group protocol (KIP-848), cooperative rebalancing, share groups and
-//! Kerberos. They meet the seams that are here.
+//! Groups: classic ones, eager or cooperative (KIP-429), and those of the consumer protocol
+//! (KIP-848); [`ConsumerConfig::group_protocol`] chooses. What moves is said by polls, as a
+//! [`Rebalance`].
+//!
+//! Left out on purpose: share groups, racks and Kerberos. They meet the seams that are here.
 //!
 //! # Security
 //!
@@ -65,11 +68,14 @@ pub use admin::{
     TransactionFilter, TransactionListing,
 };
 pub use config::{
-    Acks, AdminConfig, AutoOffsetReset, Compression, ConsumerConfig, Isolation, ProducerConfig,
+    Acks, AdminConfig, AutoOffsetReset, Compression, ConsumerConfig, GroupProtocol, Isolation,
+    ProducerConfig,
 };
 pub use consumer::assignor::{
-    Assignor, Member, MemberAssignment, RangeAssignor, RoundRobinAssignor, StickyAssignor,
+    Assignor, Joining, Member, MemberAssignment, RangeAssignor, RebalanceProtocol,
+    RoundRobinAssignor, StickyAssignor,
 };
+pub use consumer::cooperative_sticky::CooperativeStickyAssignor;
 pub use consumer::{Consumer, Received, RecordBatch, RecordIter, RecordView};
 pub use error::{Cause, ClientError, Result};
 pub use producer::{Delivery, Partitioner, Producer, ProducerMetrics, TrySendError};

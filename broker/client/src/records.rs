@@ -119,16 +119,21 @@ pub struct PartitionBatch {
     pub last_stable_offset: i64,
 }
 
-/// What happened to the assignment. All partitions are named (eager protocol), not a difference.
+/// What happened to the assignment, as a difference to what was reported before.
+///
+/// With an eager assignor a rebalance takes everything and then gives; with a cooperative one, and
+/// in the consumer protocol, it takes and gives only what moves, and what stays goes on being read.
+/// [`crate::Consumer::assignment`] is always the whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Rebalance {
-    /// These partitions will go. The member still owns them until the next poll, which rejoins:
-    /// commit now.
+    /// These partitions will go. The member still owns them until the next poll, which gives them
+    /// up: commit now.
     Revoked(Vec<TopicPartition>),
     /// These partitions are gone: the group went on without this member, and commits for them
     /// will be refused. Drop the work done since the last commit.
     Lost(Vec<TopicPartition>),
-    /// These partitions are now owned. `user_data` is what the assignor gave to this member.
+    /// These partitions are now owned too; there may be none. `user_data` is what the assignor
+    /// gave to this member.
     Assigned { partitions: Vec<TopicPartition>, user_data: Bytes },
 }
 
@@ -177,7 +182,8 @@ pub struct OffsetAndTimestamp {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GroupMetadata {
     pub group_id: String,
-    /// -1 when not a member (partitions assigned by hand).
+    /// The member epoch in the consumer protocol. -1 when not a member (partitions assigned by
+    /// hand).
     pub generation_id: i32,
     pub member_id: String,
     pub group_instance_id: Option<String>,

@@ -31,7 +31,7 @@ impl Admin {
         group: &str,
     ) -> Result<BTreeMap<TopicPartition, OffsetAndMetadata>> {
         let target = Target::group(group);
-        let build = |version| committed::request(group, None, false, version);
+        let build = |version| committed::request(group, None, None, false, version);
         loop {
             let answer = self.raw::<OffsetFetchRequest>(&target, OFFSET_FETCH_CAP, build).await?;
             let committed = committed::read(answer).map_err(|failure| failure.into_error())?;

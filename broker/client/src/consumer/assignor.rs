@@ -1,4 +1,5 @@
-//! How partitions are shared among the members of a group: the trait, and three ways.
+//! How partitions are shared among the members of a classic group: the trait, and three eager ways.
+//! The cooperative one is in [`super::cooperative_sticky`].
 //!
 //! The group's leader (one of the members, chosen by the coordinator) runs [`Assignor::assign`]
 //! for all. Inputs and outputs are ordered maps, so the same input gives the same assignment on
@@ -20,8 +21,32 @@ pub struct Member {
     pub topics: Vec<String>,
     /// What it owned before this rebalance, as it says itself.
     pub owned: Vec<TopicPartition>,
+    /// The last generation that it took part in; -1 for a new member, or when it does not say.
+    pub generation: i32,
     /// What its assignor's `user_data` gave.
     pub user_data: Bytes,
+}
+
+/// How a rebalance takes partitions from members.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum RebalanceProtocol {
+    /// A member gives up everything before it joins again.
+    Eager,
+    /// A member keeps what it has, gives up what the new assignment does not have, and joins once
+    /// more; only then others get it (KIP-429).
+    Cooperative,
+}
+
+/// What a member is about to tell the group.
+#[derive(Debug, Clone, Copy)]
+pub struct Joining<'a> {
+    /// Topics that it subscribes to, sorted.
+    pub topics: &'a [Arc<str>],
+    /// What it has. An eager member has given that up, but says what it was, so that it may get
+    /// it again.
+    pub owned: &'a [TopicPartition],
+    /// The last generation that it took part in; -1 for a new member.
+    pub generation: i32,
 }
 
 /// What one member gets.
@@ -36,8 +61,16 @@ pub trait Assignor: Send + Sync {
     /// The name that members agree on; another name for every incompatible change.
     fn name(&self) -> &str;
 
+    /// The rebalance protocols in which its assignments make sense. A consumer uses the highest
+    /// that all its assignors support. In the cooperative one an assignment must not give a
+    /// partition to a member while another one owns it.
+    fn protocols(&self) -> &[RebalanceProtocol] {
+        &[RebalanceProtocol::Eager]
+    }
+
     /// Attached to this member's subscription, once per join.
-    fn user_data(&self) -> Bytes {
+    fn user_data(&self, joining: &Joining<'_>) -> Bytes {
+        let _ = joining;
         Bytes::new()
     }
 
@@ -165,12 +198,12 @@ impl Assignor for StickyAssignor {
     }
 }
 
-fn empty(members: &[Member]) -> BTreeMap<String, MemberAssignment> {
+pub(super) fn empty(members: &[Member]) -> BTreeMap<String, MemberAssignment> {
     members.iter().map(|m| (m.id.clone(), MemberAssignment::default())).collect()
 }
 
 /// Static members are ordered by their instance id, so that a restart changes nothing.
-fn sorted(members: &[Member]) -> Vec<&Member> {
+pub(super) fn sorted(members: &[Member]) -> Vec<&Member> {
     let mut order: Vec<&Member> = members.iter().collect();
     order.sort_by(|a, b| rank(a).cmp(&rank(b)));
     order
@@ -188,7 +221,7 @@ fn subscribers<'a>(topic: &str, members: &'a [Member]) -> Vec<&'a str> {
     sorted(members).into_iter().filter(takes).map(|member| member.id.as_str()).collect()
 }
 
-fn all(partitions: &BTreeMap<String, i32>) -> impl Iterator<Item = TopicPartition> + '_ {
+pub(super) fn all(partitions: &BTreeMap<String, i32>) -> impl Iterator<Item = TopicPartition> + '_ {
     partitions.iter().flat_map(|(topic, count)| {
         let name: Arc<str> = topic.as_str().into();
         (0..*count).map(move |partition| TopicPartition::new(name.clone(), partition))
@@ -203,4 +236,11 @@ fn give(
     if let Some(assignment) = result.get_mut(member) {
         assignment.partitions.extend(partitions);
     }
+}
+
+/// The protocol that consumers with these assignors speak; `None` when they have none in common.
+pub(crate) fn common_protocol(assignors: &[Arc<dyn Assignor>]) -> Option<RebalanceProtocol> {
+    [RebalanceProtocol::Cooperative, RebalanceProtocol::Eager]
+        .into_iter()
+        .find(|protocol| assignors.iter().all(|a| a.protocols().contains(protocol)))
 }

@@ -2,6 +2,10 @@
 //!
 //! A commit is repeated until it has an answer or its caller gave up: it names absolute offsets,
 //! so repeating it is harmless as long as no later commit overtakes it, which the queue prevents.
+//!
+//! A commit follows its member: a cooperative rebalance or a new member epoch that took nothing
+//! from the member changes what the commit is signed with. Once something was given up or lost, it
+//! keeps the signature that it was made with, and the coordinator decides.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -14,8 +18,8 @@ use mainstem_protocol::messages::offset_commit::{
 };
 
 use super::machine::Tag;
+use super::membership::{Ask, Membership};
 use crate::core::backoff::Backoff;
-use crate::core::coordinator::Coordinator;
 use crate::core::wire::Answer;
 use crate::core::{Failure, OperationId, Wire};
 use crate::error::{Cause, ClientError, Result};
@@ -40,6 +44,7 @@ struct Commit {
     /// `None`: nobody waits (auto commit).
     operation: Option<OperationId>,
     group: GroupMetadata,
+    tenure: u64,
     offsets: BTreeMap<TopicPartition, OffsetAndMetadata>,
     /// When it is given up.
     deadline: Instant,
@@ -70,11 +75,16 @@ impl Commits {
         self.queue.is_empty()
     }
 
+    /// Whether no commit waits that was made before something was given up.
+    pub(crate) fn is_settled(&self, tenure: u64) -> bool {
+        self.queue.front().is_none_or(|first| tenure <= first.tenure)
+    }
+
     pub(crate) fn push(
         &mut self,
         now: Instant,
         operation: Option<OperationId>,
-        group: GroupMetadata,
+        member: &Membership,
         offsets: BTreeMap<TopicPartition, OffsetAndMetadata>,
     ) {
         // The queue holds one commit per waiting caller, and those are limited; auto commits
@@ -84,15 +94,11 @@ impl Commits {
             return;
         }
         let deadline = now.plus(self.timeout);
-        self.queue.push_back(Commit { operation, group, offsets, deadline });
+        let (group, tenure) = (member.metadata(), member.tenure());
+        self.queue.push_back(Commit { operation, group, tenure, offsets, deadline });
     }
 
-    pub(crate) fn advance(
-        &mut self,
-        now: Now,
-        wire: &mut Wire<Tag>,
-        coordinator: &mut Coordinator,
-    ) {
+    pub(crate) fn advance(&mut self, now: Now, wire: &mut Wire<Tag>, member: &mut Membership) {
         let late = |commit: &mut Commit| commit.deadline <= now.instant;
         while !self.busy
             && let Some(commit) = self.queue.pop_front_if(late)
@@ -101,12 +107,15 @@ impl Commits {
             let cause = Cause::text(format!("commit: {why}"));
             self.finish(&commit, Err(ClientError::Retriable(cause)));
         }
-        if self.busy || !self.backoff.ready(now.instant) {
+        if self.busy || !self.backoff.ready(now.instant) || member.holds_commits() {
             return;
         }
-        let Some(commit) = self.queue.front() else { return };
-        let tag = || Tag::Group(super::membership::Ask::Find);
-        let Some(route) = coordinator.route(now, wire, self.timeout, tag) else { return };
+        let Some(commit) = self.queue.front_mut() else { return };
+        if commit.tenure == member.tenure() {
+            commit.group = member.metadata();
+        }
+        let tag = || Tag::Group(Ask::Find);
+        let Some(route) = member.coordinator.route(now, wire, self.timeout, tag) else { return };
         let request = OffsetCommitRequest {
             group_id: commit.group.group_id.clone(),
             generation_id_or_member_epoch: commit.group.generation_id,
@@ -127,7 +136,7 @@ impl Commits {
         &mut self,
         now: Instant,
         wire: &mut Wire<Tag>,
-        coordinator: &mut Coordinator,
+        member: &mut Membership,
         result: Result<Answer, Failure>,
     ) -> Consequence {
         self.busy = false;
@@ -139,7 +148,7 @@ impl Commits {
                 return Consequence::None;
             }
             Err(_) => {
-                coordinator.disconnected(now, wire);
+                member.coordinator.disconnected(now, wire);
                 self.queue.push_front(commit);
                 return Consequence::None;
             }
@@ -160,14 +169,14 @@ impl Commits {
             self.finish(&commit, Ok(()));
             return Consequence::None;
         }
-        self.refused(now, wire, coordinator, commit, worst)
+        self.refused(now, wire, member, commit, worst)
     }
 
     fn refused(
         &mut self,
         now: Instant,
         wire: &mut Wire<Tag>,
-        coordinator: &mut Coordinator,
+        member: &mut Membership,
         commit: Commit,
         code: ErrorCode,
     ) -> Consequence {
@@ -181,8 +190,15 @@ impl Commits {
                 (ClientError::Rejoin(cause), Consequence::Rebalance(generation))
             }
             ErrorCode::FENCED_INSTANCE_ID => (ClientError::Fenced(cause), Consequence::None),
+            ErrorCode::STALE_MEMBER_EPOCH if commit.tenure == member.tenure() => {
+                member.epoch_is_stale(now);
+                self.backoff.failed(now, wire.random());
+                self.queue.push_front(commit);
+                return Consequence::None;
+            }
+            ErrorCode::STALE_MEMBER_EPOCH => (ClientError::Rejoin(cause), Consequence::None),
             ErrorCode::NOT_COORDINATOR | ErrorCode::COORDINATOR_NOT_AVAILABLE => {
-                coordinator.disconnected(now, wire);
+                member.coordinator.disconnected(now, wire);
                 self.queue.push_front(commit);
                 return Consequence::None;
             }

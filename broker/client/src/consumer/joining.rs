@@ -1,59 +1,97 @@
-//! The requests of the membership machine and what their answers mean.
+//! Membership in a classic group: join, sync, heartbeat, leave.
 //!
-//! The leader's work is here too: it reads the members' subscriptions, waits until it knows how
-//! many partitions their topics have, and runs the assignor that the group agreed on.
+//! A rebalance takes from the caller what the protocol asks for: everything (eager), or what is
+//! not subscribed to any more (cooperative, KIP-429). Only then the member joins again. In the
+//! cooperative protocol it tells what it keeps; what the new assignment does not have is given up
+//! after the sync, and the member joins once more, so that others can get it. What is asked and
+//! told is in [`requests`], what the leader does for all in [`super::leading`].
+
+mod requests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use mainstem_platform::{Instant, Now};
-use mainstem_protocol::ErrorCode;
-use mainstem_protocol::consumer_protocol::{
-    ConsumerProtocolAssignment, ConsumerProtocolSubscription, PROTOCOL_TYPE, decode_assignment,
-    decode_subscription, encode_assignment, encode_subscription,
-};
-use mainstem_protocol::messages::join_group::JoinGroupRequestProtocol;
-use mainstem_protocol::messages::leave_group::MemberIdentity;
-use mainstem_protocol::messages::records::{
-    consumer_protocol_assignment as assignment_parts,
-    consumer_protocol_subscription as subscription_parts,
-};
-use mainstem_protocol::messages::sync_group::SyncGroupRequestAssignment;
-use mainstem_protocol::messages::{
-    HeartbeatRequest, JoinGroupRequest, JoinGroupResponse, LeaveGroupRequest, SyncGroupRequest,
-};
+use mainstem_protocol::consumer_protocol::decode_assignment;
+use mainstem_protocol::messages::{HeartbeatRequest, JoinGroupRequest, SyncGroupRequest};
+use mainstem_protocol::{ErrorCode, TopicId};
 
-use super::assignor::{Assignor, Member, MemberAssignment};
+use super::assignor::{Assignor, Member, RebalanceProtocol, common_protocol};
 use super::machine::Tag;
-use super::membership::{Ask, Membership, Phase};
+use super::membership::{Ask, Farewell, Membership, Phase};
 use crate::core::wire::Answer;
-use crate::core::{Failure, Metadata, Route, Wire};
+use crate::core::{Failure, Metadata, Wire};
 use crate::error::{Cause, ClientError};
-use crate::records::{Rebalance, TopicPartition};
+use crate::records::TopicPartition;
+pub(super) use requests::{BLOB_VERSION, millis};
 
-/// Version of the blobs that members exchange; 3 is the last.
-const BLOB_VERSION: i16 = 3;
-/// A coordinator answers a join when the rebalance ends; this is what it may take longer.
-const JOIN_SLACK: Duration = Duration::from_secs(10);
+/// What only a member of a classic group has to remember.
+#[derive(Debug)]
+pub(super) struct Classic {
+    pub(super) is_cooperative: bool,
+    pub(super) protocol: String,
+    /// Of the group, as its leader sees it.
+    pub(super) members: Vec<Member>,
+    /// Partitions per topic at the last assignment; empty unless this member leads.
+    pub(super) counts: BTreeMap<String, i32>,
+    /// The metadata that these were compared with last.
+    pub(super) counted_at: u64,
+    /// The last assignment.
+    assigned: Vec<TopicPartition>,
+    /// What the last join said.
+    joined_topics: Vec<Arc<str>>,
+    /// It joins again once the caller has given up what it must.
+    pub(super) rejoins: bool,
+    pub(super) heartbeat_busy: bool,
+}
+
+impl Classic {
+    pub(super) fn new(assignors: &[Arc<dyn Assignor>]) -> Self {
+        let protocol = common_protocol(assignors);
+        Self {
+            is_cooperative: protocol == Some(RebalanceProtocol::Cooperative),
+            protocol: String::new(),
+            members: Vec::new(),
+            counts: BTreeMap::new(),
+            counted_at: 0,
+            assigned: Vec::new(),
+            joined_topics: Vec::new(),
+            rejoins: false,
+            heartbeat_busy: false,
+        }
+    }
+
+    /// The membership is over; an eager assignor may still like to know what there was.
+    pub(super) fn lost(&mut self) {
+        self.rejoins = false;
+        self.members.clear();
+        self.counts.clear();
+        if self.is_cooperative {
+            self.assigned.clear();
+        }
+    }
+}
 
 impl Membership {
-    /// `quiet`: nothing of the last generation is still being committed.
-    pub(crate) fn advance(
+    pub(super) fn advance_classic(
         &mut self,
         now: Now,
         wire: &mut Wire<Tag>,
         metadata: &mut Metadata,
         quiet: bool,
     ) {
-        self.check_poll_interval(now.instant);
         if self.phase == Phase::Assigning {
             self.try_assign(metadata);
         }
         self.watch_metadata(metadata);
+        let given_up = self.ownership.is_settled()
+            && (self.classic.is_cooperative || self.ownership.owned().is_empty());
+        if self.phase == Phase::Member && self.classic.rejoins && given_up {
+            self.phase = Phase::Joining;
+        }
         let heartbeat =
-            self.heartbeats() && !self.heartbeat_busy && self.heartbeat_at <= now.instant;
+            self.heartbeats() && !self.classic.heartbeat_busy && self.heartbeat_at <= now.instant;
         let joins = self.phase == Phase::Joining && quiet;
         let syncs = matches!(self.phase, Phase::Syncing(_));
         let asks = !self.busy && (joins || syncs);
@@ -63,8 +101,8 @@ impl Membership {
         let timeout = self.config.request_timeout;
         let tag = || Tag::Group(Ask::Find);
         let Some(route) = self.coordinator.route(now, wire, timeout, tag) else { return };
-        if let Some(reason) = self.leaving.take() {
-            self.send_leave(now.instant, wire, route, reason);
+        if let Some(farewell) = self.leaving.take() {
+            self.send_leave(now.instant, wire, route, farewell);
         }
         if heartbeat && self.heartbeats() {
             self.send_heartbeat(now.instant, wire, route);
@@ -81,108 +119,43 @@ impl Membership {
         }
     }
 
-    fn send_join(&mut self, now: Instant, wire: &mut Wire<Tag>, route: Route) {
-        let protocols = self.config.assignors.iter().filter_map(|assignor| {
-            let metadata =
-                encode_subscription(&self.subscription(&**assignor), BLOB_VERSION).ok()?;
-            Some(JoinGroupRequestProtocol { name: assignor.name().to_owned(), metadata })
-        });
-        let rebalance_timeout = self.config.rebalance_timeout;
-        let request = JoinGroupRequest {
-            group_id: self.coordinator.key().to_owned(),
-            session_timeout_ms: millis(self.config.session_timeout),
-            rebalance_timeout_ms: millis(rebalance_timeout),
-            member_id: self.member_id.clone(),
-            group_instance_id: self.config.group_instance_id.clone(),
-            protocol_type: PROTOCOL_TYPE.to_owned(),
-            protocols: protocols.collect(),
-            ..JoinGroupRequest::default()
-        };
-        let timeout = rebalance_timeout + JOIN_SLACK;
-        wire.send(now, route, &request, i16::MAX, timeout, Tag::Group(Ask::Join));
+    fn heartbeats(&self) -> bool {
+        self.generation >= 0 && self.phase == Phase::Member
     }
 
-    fn subscription(&self, assignor: &dyn Assignor) -> ConsumerProtocolSubscription {
-        let mut owned: Vec<subscription_parts::TopicPartition> = Vec::new();
-        for partition in &self.owned_before {
-            match owned.last_mut().filter(|topic| *topic.topic == *partition.topic) {
-                Some(topic) => topic.partitions.push(partition.partition),
-                None => owned.push(subscription_parts::TopicPartition {
-                    topic: partition.topic.to_string(),
-                    partitions: vec![partition.partition],
-                }),
-            }
+    /// The group is to be shared anew: the caller gives up what the protocol asks for.
+    pub(crate) fn rebalance(&mut self) {
+        if self.phase != Phase::Member {
+            return;
         }
-        ConsumerProtocolSubscription {
-            topics: self.topics.iter().map(ToString::to_string).collect(),
-            user_data: Some(assignor.user_data()).filter(|data| !data.is_empty()),
-            owned_partitions: owned,
-            generation_id: self.generation,
-            ..ConsumerProtocolSubscription::default()
+        self.classic.rejoins = true;
+        let keeps = |partition: &TopicPartition| {
+            self.classic.is_cooperative && self.subscription.names(&partition.topic)
+        };
+        let going: Vec<TopicPartition> =
+            self.ownership.owned().keys().filter(|partition| !keeps(partition)).cloned().collect();
+        self.ownership.ask_back(going, false);
+    }
+
+    /// The rebalance that goes on is begun anew. What is owned stays owned meanwhile, and heartbeats
+    /// go on while the caller gives something up.
+    fn begin_anew(&mut self) {
+        self.phase = Phase::Member;
+        self.rebalance();
+    }
+
+    pub(super) fn subscription_changed(&mut self) {
+        match self.phase {
+            Phase::Member => self.rebalance(),
+            // What was joined with the old topics is joined again with the new ones.
+            Phase::Assigning | Phase::Syncing(_) => self.begin_anew(),
+            Phase::Joining if !self.busy && self.generation >= 0 => self.begin_anew(),
+            // Nothing has been said yet, or the sync will show the difference.
+            Phase::Out | Phase::Joining => {}
         }
     }
 
-    fn send_sync(
-        &mut self,
-        now: Instant,
-        wire: &mut Wire<Tag>,
-        route: Route,
-        assignments: &BTreeMap<String, Bytes>,
-    ) {
-        let entry = |(member_id, assignment): (&String, &Bytes)| SyncGroupRequestAssignment {
-            member_id: member_id.clone(),
-            assignment: assignment.clone(),
-        };
-        let request = SyncGroupRequest {
-            group_id: self.coordinator.key().to_owned(),
-            generation_id: self.generation,
-            member_id: self.member_id.clone(),
-            group_instance_id: self.config.group_instance_id.clone(),
-            protocol_type: Some(PROTOCOL_TYPE.to_owned()),
-            protocol_name: Some(self.protocol.clone()),
-            assignments: assignments.iter().map(entry).collect(),
-        };
-        let timeout = self.config.rebalance_timeout + JOIN_SLACK;
-        wire.send(now, route, &request, i16::MAX, timeout, Tag::Group(Ask::Sync));
-    }
-
-    fn send_heartbeat(&mut self, now: Instant, wire: &mut Wire<Tag>, route: Route) {
-        self.heartbeat_busy = true;
-        self.heartbeat_at = now.plus(self.config.heartbeat_interval);
-        let request = HeartbeatRequest {
-            group_id: self.coordinator.key().to_owned(),
-            generation_id: self.generation,
-            member_id: self.member_id.clone(),
-            group_instance_id: self.config.group_instance_id.clone(),
-        };
-        // Without an answer the session is in danger: look for the coordinator elsewhere in time.
-        let timeout = self.config.request_timeout.min(self.config.session_timeout);
-        wire.send(now, route, &request, i16::MAX, timeout, Tag::Group(Ask::Heartbeat));
-    }
-
-    fn send_leave(&mut self, now: Instant, wire: &mut Wire<Tag>, route: Route, reason: String) {
-        let many = wire.version::<LeaveGroupRequest>(route, i16::MAX).is_some_and(|v| v >= 3);
-        let mut request = LeaveGroupRequest {
-            group_id: self.coordinator.key().to_owned(),
-            ..LeaveGroupRequest::default()
-        };
-        if many {
-            request.members = vec![MemberIdentity {
-                member_id: self.member_id.clone(),
-                group_instance_id: None,
-                reason: Some(reason),
-            }];
-        } else {
-            request.member_id.clone_from(&self.member_id);
-        }
-        self.generation = -1;
-        self.member_id.clear();
-        self.leave_busy = true;
-        let timeout = self.config.request_timeout;
-        wire.send(now, route, &request, i16::MAX, timeout, Tag::Group(Ask::Leave));
-    }
-
-    pub(crate) fn handle_answer(
+    pub(super) fn handle_classic(
         &mut self,
         now: Now,
         wire: &mut Wire<Tag>,
@@ -191,19 +164,13 @@ impl Membership {
         result: Result<Answer, Failure>,
     ) {
         match ask {
-            Ask::Find => {
-                if let Err(error) = self.coordinator.handle_found(now.instant, wire, result) {
-                    self.failure = Some(error);
-                }
-                return;
-            }
-            Ask::Heartbeat => self.heartbeat_busy = false,
-            Ask::Join | Ask::Sync => self.busy = false,
+            Ask::Heartbeat => self.classic.heartbeat_busy = false,
             // Nothing depends on the answer: the session would end by itself.
             Ask::Leave => {
                 self.leave_busy = false;
                 return;
             }
+            _ => self.busy = false,
         }
         let answer = match result {
             Ok(answer) => answer,
@@ -216,15 +183,6 @@ impl Membership {
         };
         if let Err(failure) = understood {
             self.handle_failure(now.instant, wire, failure);
-        }
-    }
-
-    fn handle_failure(&mut self, now: Instant, wire: &mut Wire<Tag>, failure: Failure) {
-        match failure {
-            Failure::Unsupported(_) => self.failure = Some(failure.into_error()),
-            Failure::Disconnected(_) | Failure::Malformed(_) => {
-                self.coordinator.disconnected(now, wire);
-            }
         }
     }
 
@@ -243,11 +201,17 @@ impl Membership {
     }
 
     fn refused(&mut self, now: Instant, wire: &mut Wire<Tag>, operation: &str, code: ErrorCode) {
+        if code == ErrorCode::REBALANCE_IN_PROGRESS {
+            // No failure: the others wait for this member.
+            match self.phase {
+                Phase::Syncing(_) => self.begin_anew(),
+                _ => self.rebalance(),
+            }
+            return;
+        }
         self.backoff.failed(now, wire.random());
         if !self.handle_code(operation, code) && !code.is_retriable() {
-            self.failure = Some(ClientError::Fatal(Cause::of(operation, code)));
-            self.phase = Phase::Out;
-            self.topics.clear();
+            self.fail(ClientError::Fatal(Cause::of(operation, code)));
         }
     }
 
@@ -266,8 +230,7 @@ impl Membership {
                 return Ok(());
             }
             ErrorCode::UNKNOWN_MEMBER_ID | ErrorCode::ILLEGAL_GENERATION => {
-                self.member_id.clear();
-                self.generation = -1;
+                self.lose();
                 return Ok(());
             }
             code => {
@@ -276,91 +239,30 @@ impl Membership {
             }
         }
         self.backoff.succeeded();
+        if self.phase != Phase::Joining {
+            // The subscription or the membership ended meanwhile; what was joined is left again.
+            if self.config.group_instance_id.is_none() {
+                let reason = "not wanted any more when it had joined";
+                self.leaving = Some(Farewell { member_id: response.member_id, reason });
+            }
+            return Ok(());
+        }
         self.member_id.clone_from(&response.member_id);
         self.generation = response.generation_id;
         self.identity = Some((response.generation_id, response.member_id.clone()));
-        self.protocol = response.protocol_name.clone().unwrap_or_default();
-        self.members.clear();
-        self.counts.clear();
-        if self.phase != Phase::Joining {
-            // The subscription ended meanwhile; what was joined is left again.
-            self.leave("unsubscribed while joining");
-        } else if response.leader == response.member_id && !response.skip_assignment {
+        if !self.classic.is_cooperative {
+            // Whatever is committed from before is of a generation that is over.
+            self.ownership.end_tenure();
+        }
+        self.classic.protocol = response.protocol_name.clone().unwrap_or_default();
+        self.classic.members.clear();
+        self.classic.counts.clear();
+        if response.leader == response.member_id && !response.skip_assignment {
             self.lead(metadata, response);
         } else {
             self.phase = Phase::Syncing(BTreeMap::new());
         }
         Ok(())
-    }
-
-    fn lead(&mut self, metadata: &mut Metadata, response: JoinGroupResponse) {
-        for member in response.members {
-            let subscription = decode_subscription(&member.metadata).unwrap_or_default();
-            let mut topics = subscription.topics;
-            topics.sort();
-            topics.dedup();
-            for topic in &topics {
-                metadata.want(&Arc::from(topic.as_str()));
-            }
-            let owned = subscription.owned_partitions.into_iter().flat_map(|owned| {
-                let name: Arc<str> = owned.topic.as_str().into();
-                let named = move |p| TopicPartition { topic: name.clone(), partition: p };
-                owned.partitions.into_iter().map(named)
-            });
-            self.members.push(Member {
-                id: member.member_id,
-                group_instance_id: member.group_instance_id,
-                topics,
-                owned: owned.collect(),
-                user_data: subscription.user_data.unwrap_or_default(),
-            });
-        }
-        self.phase = Phase::Assigning;
-        self.try_assign(metadata);
-    }
-
-    /// Topics of the group and their partitions; 0 for one that does not exist, `None` while it
-    /// is not known whether it does.
-    fn group_counts(&self, metadata: &Metadata) -> Option<BTreeMap<String, i32>> {
-        let topics: BTreeSet<&String> = self.members.iter().flat_map(|m| &m.topics).collect();
-        let count = |topic: &&String| match metadata.topic(topic) {
-            Some(known) => Some(known.partition_count()),
-            None => metadata.failure(topic).map(|_| 0),
-        };
-        topics.into_iter().map(|topic| Some((topic.clone(), count(&topic)?))).collect()
-    }
-
-    fn try_assign(&mut self, metadata: &Metadata) {
-        let Some(counts) = self.group_counts(metadata) else { return };
-        let assignor = self.config.assignors.iter().find(|a| a.name() == self.protocol);
-        let existing = counts.iter().filter(|(_, count)| **count > 0);
-        let existing: BTreeMap<String, i32> = existing.map(|(t, c)| (t.clone(), *c)).collect();
-        let assigned = match assignor {
-            Some(assignor) => assignor.assign(&existing, &self.members),
-            None => Err(format!("the group chose {:?}, which is not ours", self.protocol)),
-        };
-        match assigned {
-            Ok(assigned) => {
-                self.counts = counts;
-                let encode = |(id, a): (String, MemberAssignment)| Some((id, encode_member(&a)?));
-                self.phase = Phase::Syncing(assigned.into_iter().filter_map(encode).collect());
-            }
-            Err(text) => {
-                self.failure = Some(ClientError::Fatal(Cause::text(format!("assignor: {text}"))));
-                self.leave("the assignor failed");
-                self.topics.clear();
-            }
-        }
-    }
-
-    /// The leader calls for a rebalance when topics of the group appear, go or grow.
-    fn watch_metadata(&mut self, metadata: &Metadata) {
-        if self.phase != Phase::Member || self.counts.is_empty() {
-            return;
-        }
-        if self.group_counts(metadata).is_some_and(|counts| counts != self.counts) {
-            self.rebalance(false);
-        }
     }
 
     fn handle_synced(
@@ -380,7 +282,7 @@ impl Membership {
         let decoded = decode_assignment(&response.assignment)
             .map_err(|error| Failure::Malformed(format!("assignment: {error}")))?;
         self.backoff.succeeded();
-        self.assignment = decoded
+        let assigned: BTreeSet<TopicPartition> = decoded
             .assigned_partitions
             .iter()
             .flat_map(|topic| {
@@ -389,35 +291,29 @@ impl Membership {
                 topic.partitions.iter().map(named)
             })
             .collect();
-        self.assignment.sort();
-        self.owned_before.clone_from(&self.assignment);
         self.phase = Phase::Member;
         self.heartbeat_at = now.plus(self.config.heartbeat_interval);
-        self.assigned = true;
-        self.announce = Some(Rebalance::Assigned {
-            partitions: self.assignment.clone(),
-            user_data: decoded.user_data.unwrap_or_default(),
-        });
+        self.take_over(assigned, decoded.user_data.unwrap_or_default());
         Ok(())
     }
-}
 
-fn encode_member(assignment: &MemberAssignment) -> Option<Bytes> {
-    let mut topics: BTreeMap<&str, Vec<i32>> = BTreeMap::new();
-    for partition in &assignment.partitions {
-        topics.entry(&partition.topic).or_default().push(partition.partition);
+    /// Exchanges what is owned for what is assigned.
+    fn take_over(&mut self, assigned: BTreeSet<TopicPartition>, user_data: Bytes) {
+        self.classic.assigned = assigned.iter().cloned().collect();
+        let owned = self.ownership.owned();
+        let going: Vec<TopicPartition> =
+            owned.keys().filter(|partition| !assigned.contains(*partition)).cloned().collect();
+        let added: Vec<TopicPartition> =
+            assigned.into_iter().filter(|partition| !owned.contains_key(partition)).collect();
+        let gives_up = !going.is_empty();
+        self.ownership.ask_back(going, false);
+        let added = added.into_iter().map(|partition| (partition, TopicId::NONE)).collect();
+        self.ownership.give(added, user_data);
+        if gives_up {
+            self.classic.rejoins = true;
+        }
+        if self.classic.joined_topics != self.subscription.topics() {
+            self.rebalance();
+        }
     }
-    let part = |(topic, partitions): (&str, Vec<i32>)| assignment_parts::TopicPartition {
-        topic: topic.to_owned(),
-        partitions,
-    };
-    let blob = ConsumerProtocolAssignment {
-        assigned_partitions: topics.into_iter().map(part).collect(),
-        user_data: Some(assignment.user_data.clone()).filter(|data| !data.is_empty()),
-    };
-    encode_assignment(&blob, BLOB_VERSION).ok()
-}
-
-fn millis(duration: Duration) -> i32 {
-    i32::try_from(duration.as_millis()).unwrap_or(i32::MAX)
 }

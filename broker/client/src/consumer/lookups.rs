@@ -62,6 +62,7 @@ impl ConsumerMachine {
     ) -> bool {
         let timeout = self.config.request_timeout;
         let tag = || Tag::Group(Ask::Find);
+        let member = self.membership.claim();
         let coordinator = &mut self.membership.coordinator;
         let Some(route) = coordinator.route(now, &mut self.wire, timeout, tag) else {
             return false;
@@ -69,8 +70,8 @@ impl ConsumerMachine {
         let version = self.wire.version::<OffsetFetchRequest>(route, OFFSET_FETCH_CAP);
         let stable = self.config.isolation == Isolation::ReadCommitted;
         let group = coordinator.key();
-        let request =
-            committed::request(group, Some(&partitions), stable, version.unwrap_or_default());
+        let version = version.unwrap_or_default();
+        let request = committed::request(group, member, Some(&partitions), stable, version);
         let tag = Tag::Committed(operation, partitions);
         self.wire.send(now.instant, route, &request, OFFSET_FETCH_CAP, timeout, tag);
         true
@@ -93,6 +94,17 @@ impl ConsumerMachine {
                 if !matches!(answer.error, ErrorCode::UNSTABLE_OFFSET_COMMIT) {
                     self.membership.coordinator.forget();
                 }
+                return self.ask_committed_again(operation, partitions);
+            }
+            // A heartbeat brings the epoch that is missing, or the end of the membership.
+            Ok(answer)
+                if matches!(
+                    answer.error,
+                    ErrorCode::STALE_MEMBER_EPOCH | ErrorCode::UNKNOWN_MEMBER_ID
+                ) =>
+            {
+                self.membership.epoch_is_stale(now);
+                self.committed_backoff.failed(now, self.wire.random());
                 return self.ask_committed_again(operation, partitions);
             }
             Ok(answer) => Err(ClientError::Refused(Cause::of("committed offsets", answer.error))),

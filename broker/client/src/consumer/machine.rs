@@ -1,8 +1,8 @@
 //! The consumer's machine: what it reads, what it belongs to, what it is asked.
 //!
-//! It joins the parts: [`super::membership`] says which partitions are ours,
-//! [`super::positions`] where we are in them, [`super::fetch`] brings their records,
-//! [`super::commits`] remembers how far we came; [`super::lookups`] finds where to begin.
+//! It joins the parts: [`super::subscribing`] says what shall be read, [`super::membership`] which
+//! partitions are ours, [`super::positions`] where we are in them, [`super::fetch`] brings their
+//! records, [`super::commits`] remembers how far we came; [`super::lookups`] finds where to begin.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,11 +14,11 @@ use mainstem_protocol::BrokerId;
 use super::commits::{Commits, Consequence};
 use super::fetch::Fetcher;
 use super::lookups::CommittedQuery;
-use super::membership::{Ask, Membership};
+use super::membership::{Ask, Membership, Subscription};
 use super::positions::{Positions, Taken, Want};
-use crate::config::{AutoOffsetReset, ConsumerConfig};
+use crate::config::ConsumerConfig;
 use crate::core::backoff::Backoff;
-use crate::core::list_offsets::{EARLIEST, Found, JobId, LATEST, ListOffsets};
+use crate::core::list_offsets::{Found, JobId, ListOffsets};
 use crate::core::wire::{Answer, Completion};
 use crate::core::{
     Address, Failure, Machine, Metadata, NetEffect, NetEvent, OperationId, Operations, Wire,
@@ -71,6 +71,8 @@ pub(crate) struct ConsumerMachine {
     pub(super) committed_backoff: Backoff,
     pub(super) operations: Operations<Outcome>,
     pub(super) auto_commit_at: Instant,
+    /// The metadata that a pattern was matched with last; `None` without a pattern.
+    pub(super) matched_at: Option<u64>,
     pub(super) failure: Option<ClientError>,
     pub(super) closed: bool,
     pub(super) now: Instant,
@@ -80,7 +82,8 @@ impl ConsumerMachine {
     pub(crate) fn new(config: ConsumerConfig, bootstrap: Vec<Address>, seed: u64) -> Self {
         Self {
             wire: Wire::new(&config.client_id, config.security.login(), bootstrap, seed),
-            metadata: Metadata::new(config.allow_auto_create_topics),
+            metadata: Metadata::new(config.allow_auto_create_topics)
+                .with_age_max(config.metadata_max_age),
             membership: Membership::new(config.clone()),
             positions: Positions::default(),
             fetcher: Fetcher::new(config.clone()),
@@ -92,6 +95,7 @@ impl ConsumerMachine {
             committed_backoff: Backoff::new(RETRY_BACKOFF, RETRY_BACKOFF_MAX),
             operations: Operations::default(),
             auto_commit_at: Instant(0),
+            matched_at: None,
             failure: None,
             closed: false,
             now: Instant(0),
@@ -120,53 +124,6 @@ impl ConsumerMachine {
         &mut self.positions
     }
 
-    pub(crate) fn subscribe(&mut self, topics: &[&str]) -> Result<()> {
-        if self.config.group_id.is_none() {
-            return Err(ClientError::Config("group_id: needed to subscribe".to_owned()));
-        }
-        let mut topics: Vec<Arc<str>> = topics.iter().map(|topic| Arc::from(*topic)).collect();
-        topics.sort();
-        topics.dedup();
-        for topic in &topics {
-            self.want(topic)?;
-        }
-        if !self.membership.is_subscribed() {
-            self.positions.clear();
-        }
-        self.membership.subscribe(topics);
-        Ok(())
-    }
-
-    pub(crate) fn assign(&mut self, partitions: &[TopicPartition]) -> Result<()> {
-        for partition in partitions {
-            self.want(&partition.topic)?;
-        }
-        self.membership.subscribe(Vec::new());
-        self.membership.take_assigned();
-        let want = self.first_want();
-        self.positions.set(partitions, want);
-        Ok(())
-    }
-
-    fn want(&mut self, topic: &Arc<str>) -> Result<()> {
-        if self.metadata.want(topic) {
-            return Ok(());
-        }
-        Err(ClientError::Refused(Cause::text("this client follows too many topics")))
-    }
-
-    fn first_want(&self) -> Want {
-        if self.config.group_id.is_some() { Want::Committed } else { self.reset() }
-    }
-
-    pub(super) fn reset(&self) -> Want {
-        match self.config.auto_offset_reset {
-            AutoOffsetReset::Earliest => Want::Time(EARLIEST),
-            AutoOffsetReset::Latest => Want::Time(LATEST),
-            AutoOffsetReset::None => Want::Nothing,
-        }
-    }
-
     /// A poll begins: what the previous one returned counts as processed.
     pub(crate) fn begin_poll(&mut self, now: Now) {
         let due = self.config.auto_commit.filter(|_| self.auto_commit_at <= now.instant);
@@ -174,21 +131,24 @@ impl ConsumerMachine {
             self.auto_commit_at = now.instant.plus(interval);
             self.commit_positions(now.instant);
         }
-        let group = self.membership.metadata();
-        if self.membership.begin_poll(now.instant) {
-            if self.config.auto_commit.is_some() && due.is_none() && group.generation_id >= 0 {
-                self.commit_positions(now.instant);
-            }
-            self.positions.clear();
+        // Partitions go with this poll: the last word about them.
+        let hands_over = self.membership.hands_over();
+        if hands_over && self.config.auto_commit.is_some() && due.is_none() {
+            self.commit_positions(now.instant);
         }
+        self.membership.begin_poll(now.instant);
+        self.follow_ownership();
     }
 
     fn commit_positions(&mut self, now: Instant) {
+        if self.membership.is_subscribed() && !self.membership.is_member() {
+            return;
+        }
         let reached = self.positions.partitions.iter().filter_map(|(name, partition)| {
             Some((name.clone(), OffsetAndMetadata::new(partition.position?)))
         });
         let offsets = reached.collect();
-        self.commits.push(now, None, self.membership.metadata(), offsets);
+        self.commits.push(now, None, &self.membership, offsets);
     }
 
     /// What a poll returns, if there is something.
@@ -230,9 +190,8 @@ impl ConsumerMachine {
         if let Some(rebalance) = self.membership.poll_rebalance(now.instant) {
             return Some(Ok(of_rebalance(rebalance)));
         }
-        if self.membership.is_subscribed() && !self.membership.is_stable() {
-            return None;
-        }
+        // What was lost a moment ago must not be delivered.
+        self.follow_ownership();
         take(&mut self.positions).transpose()
     }
 
@@ -290,7 +249,7 @@ impl ConsumerMachine {
         }
         let operation = self.operations.start()?;
         let offsets = offsets.iter().cloned().collect();
-        self.commits.push(now.instant, Some(operation), group, offsets);
+        self.commits.push(now.instant, Some(operation), &self.membership, offsets);
         Ok(operation)
     }
 
@@ -331,7 +290,7 @@ impl ConsumerMachine {
 
     /// Commits (if that is automatic) and leaves; see [`ConsumerMachine::has_left`].
     pub(crate) fn leave(&mut self, now: Now) {
-        if self.config.auto_commit.is_some() && self.membership.is_stable() {
+        if self.config.auto_commit.is_some() {
             self.commit_positions(now.instant);
         }
         self.closed = true;
@@ -381,10 +340,9 @@ impl ConsumerMachine {
     }
 
     fn handle_committed_ours(&mut self, now: Instant, result: Result<Answer, Failure>) {
-        let coordinator = &mut self.membership.coordinator;
-        let current = self.membership.generation;
-        match self.commits.handle_answer(now, &mut self.wire, coordinator, result) {
-            Consequence::Rebalance(of) if of == current => self.membership.rebalance(false),
+        let current = self.membership.generation();
+        match self.commits.handle_answer(now, &mut self.wire, &mut self.membership, result) {
+            Consequence::Rebalance(of) if of == current => self.membership.rebalance(),
             Consequence::Lost(of) if of == current => self.membership.lose(),
             _ => {}
         }
@@ -414,15 +372,13 @@ impl Machine for ConsumerMachine {
         self.wire.handle_timeout(now.instant);
         self.drain(now);
         if self.closed && self.commits.is_idle() && self.membership.is_subscribed() {
-            self.membership.subscribe(Vec::new());
+            self.membership.subscribe(Subscription::None);
         }
-        let quiet = self.commits.is_idle();
+        self.follow_pattern();
+        let quiet = self.commits.is_settled(self.membership.tenure());
         self.membership.advance(now, &mut self.wire, &mut self.metadata, quiet);
-        if let Some(assignment) = self.membership.take_assigned() {
-            let want = self.first_want();
-            self.positions.set(&assignment, want);
-        }
-        self.commits.advance(now, &mut self.wire, &mut self.membership.coordinator);
+        self.follow_ownership();
+        self.commits.advance(now, &mut self.wire, &mut self.membership);
         self.find_positions(now);
         let tag = Tag::ListOffsets;
         self.list_offsets.advance(now, &mut self.wire, &mut self.metadata, tag);

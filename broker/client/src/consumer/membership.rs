@@ -1,17 +1,22 @@
-//! Membership in a classic group, eager protocol: join, sync, heartbeat, leave.
+//! Membership in a group: what both protocols have in common.
 //!
 //! ```text
 //! Out --poll--> Joining --> (Assigning, the leader only) --> Syncing --> Member
 //!  ^               ^                                                      |
-//!  |               +--poll-- Revoked <--poll-- Revoking <--- rebalance ---+
-//!  +--- left                                   (or lost)
+//!  |               +------------------ rebalance -------------------------+
+//!  +--- left, or lost
 //! ```
 //!
+//! In a classic group members share the work among themselves: [`super::joining`] has its
+//! requests. A group of the consumer protocol (KIP-848) is shared by its coordinator, and there are
+//! only heartbeats ([`super::heartbeats`], [`super::reconcile`]); it knows neither Assigning nor
+//! Syncing. What the application has, and how it learns of changes, is [`super::ownership`].
+//!
 //! Invariants:
-//! - Nothing changes under the caller: partitions go and come only with what a poll returns.
-//! - Between the `Revoked` that a poll returned and the next poll the member keeps its generation
-//!   and its heartbeats, so that the caller can commit.
-//! - One request of this machine is in flight at a time, except that leaving does not wait.
+//! - What the application has not given up yet is owned, and the member keeps its place in the
+//!   group meanwhile, so that the caller can commit.
+//! - One request of this machine is in flight at a time, except that a classic member's heartbeat
+//!   and farewell do not wait.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,11 +25,15 @@ use bytes::Bytes;
 use mainstem_platform::{Instant, Now};
 use mainstem_protocol::ErrorCode;
 
-use super::assignor::Member;
-use crate::config::ConsumerConfig;
+use super::heartbeats::Served;
+use super::joining::Classic;
+use super::machine::Tag;
+use super::ownership::Ownership;
+use crate::config::{ConsumerConfig, GroupProtocol};
 use crate::core::backoff::Backoff;
 use crate::core::coordinator::{Coordinator, CoordinatorKind};
-use crate::core::earlier;
+use crate::core::wire::Answer;
+use crate::core::{Failure, Metadata, Wire, earlier};
 use crate::error::{Cause, ClientError};
 use crate::limits::{RETRY_BACKOFF, RETRY_BACKOFF_MAX};
 use crate::records::{GroupMetadata, Rebalance, TopicPartition};
@@ -38,12 +47,6 @@ pub(super) enum Phase {
     /// With the assignments of all members, if this one leads.
     Syncing(BTreeMap<String, Bytes>),
     Member,
-    /// The next poll returns `Revoked`, or `Lost` when the membership is over.
-    Revoking {
-        lost: bool,
-    },
-    /// It was returned; the next poll joins.
-    Revoked,
 }
 
 /// A request of this machine, named in its answer.
@@ -54,39 +57,69 @@ pub(crate) enum Ask {
     Sync,
     Heartbeat,
     Leave,
+    /// ConsumerGroupHeartbeat; it may say farewell.
+    Beat {
+        leaves: bool,
+    },
+}
+
+/// What the application wants to read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) enum Subscription {
+    #[default]
+    None,
+    /// Sorted. There may be none, as long as no topic matches a pattern.
+    Topics(Vec<Arc<str>>),
+    /// For the coordinator to match.
+    Pattern(Arc<str>),
+}
+
+impl Subscription {
+    /// The topics that are named.
+    pub(crate) fn topics(&self) -> &[Arc<str>] {
+        match self {
+            Self::Topics(topics) => topics,
+            Self::None | Self::Pattern(_) => &[],
+        }
+    }
+
+    pub(crate) fn names(&self, topic: &Arc<str>) -> bool {
+        self.topics().binary_search(topic).is_ok()
+    }
+}
+
+/// A farewell that has to be sent.
+#[derive(Debug)]
+pub(super) struct Farewell {
+    pub(super) member_id: String,
+    pub(super) reason: &'static str,
 }
 
 /// See the module's text.
 pub(crate) struct Membership {
     pub(super) config: ConsumerConfig,
     pub(super) coordinator: Coordinator,
-    pub(super) topics: Vec<Arc<str>>,
+    pub(super) subscription: Subscription,
     pub(super) phase: Phase,
+    pub(super) ownership: Ownership,
     pub(super) member_id: String,
+    /// The member epoch in the consumer protocol.
     pub(super) generation: i32,
     /// The generation and member id of the last join.
     pub(super) identity: Option<(i32, String)>,
-    pub(super) protocol: String,
-    /// Of the group, as its leader sees it.
-    pub(super) members: Vec<Member>,
-    /// Partitions per topic at the last assignment; empty unless this member leads.
-    pub(super) counts: BTreeMap<String, i32>,
-    pub(super) assignment: Vec<TopicPartition>,
-    /// The last assignment, for assignors that keep it.
-    pub(super) owned_before: Vec<TopicPartition>,
-    pub(super) announce: Option<Rebalance>,
+    pub(super) classic: Classic,
+    pub(super) served: Served,
+    /// A poll has come since this member is out.
+    polled: bool,
     pub(super) busy: bool,
-    pub(super) heartbeat_busy: bool,
     pub(super) heartbeat_at: Instant,
-    pub(super) leaving: Option<String>,
+    pub(super) leaving: Option<Farewell>,
     /// The farewell is on its way.
     pub(super) leave_busy: bool,
     pub(super) last_poll: Instant,
     pub(super) backoff: Backoff,
     /// For the next poll to report.
     pub(super) failure: Option<ClientError>,
-    /// Set once the partitions that the caller sees have changed.
-    pub(super) assigned: bool,
 }
 
 impl Membership {
@@ -94,28 +127,28 @@ impl Membership {
         let group = config.group_id.clone().unwrap_or_default();
         Self {
             coordinator: Coordinator::new(CoordinatorKind::Group, &group),
+            classic: Classic::new(&config.assignors),
+            served: Served::new(config.heartbeat_interval),
             config,
-            topics: Vec::new(),
+            subscription: Subscription::None,
             phase: Phase::Out,
+            ownership: Ownership::default(),
             member_id: String::new(),
             generation: -1,
             identity: None,
-            protocol: String::new(),
-            members: Vec::new(),
-            counts: BTreeMap::new(),
-            assignment: Vec::new(),
-            owned_before: Vec::new(),
-            announce: None,
+            polled: false,
             busy: false,
-            heartbeat_busy: false,
             heartbeat_at: Instant(0),
             leaving: None,
             leave_busy: false,
             last_poll: Instant(0),
             backoff: Backoff::new(RETRY_BACKOFF, RETRY_BACKOFF_MAX),
             failure: None,
-            assigned: false,
         }
+    }
+
+    pub(super) fn is_classic(&self) -> bool {
+        self.config.group_protocol == GroupProtocol::Classic
     }
 
     /// Who this member was last. It stays when the membership is lost, so that a coordinator can
@@ -132,120 +165,195 @@ impl Membership {
     }
 
     pub(crate) fn is_subscribed(&self) -> bool {
-        !self.topics.is_empty()
+        self.subscription != Subscription::None
     }
 
-    /// Empty: leaves the group.
-    pub(crate) fn subscribe(&mut self, topics: Vec<Arc<str>>) {
-        if self.topics == topics {
+    /// Whether the coordinator would take commits of what is owned.
+    pub(crate) fn is_member(&self) -> bool {
+        self.generation >= 0 && self.phase != Phase::Out
+    }
+
+    pub(crate) fn generation(&self) -> i32 {
+        self.generation
+    }
+
+    pub(crate) fn hands_over(&self) -> bool {
+        self.ownership.hands_over()
+    }
+
+    /// See [`Ownership::tenure`].
+    pub(crate) fn tenure(&self) -> u64 {
+        self.ownership.tenure()
+    }
+
+    /// See [`Ownership::take_changed`].
+    pub(crate) fn take_changed(&mut self) -> Option<Vec<TopicPartition>> {
+        self.ownership.take_changed()
+    }
+
+    /// In whose name offsets are looked up, where the protocol wants to know.
+    pub(crate) fn claim(&self) -> Option<(String, i32)> {
+        let is_claimed = !self.is_classic() && self.is_member();
+        is_claimed.then(|| (self.member_id.clone(), self.generation))
+    }
+
+    /// Whether commits have to wait: the generation that they would name is about to be another.
+    pub(crate) fn holds_commits(&self) -> bool {
+        match self.phase {
+            Phase::Out | Phase::Member => false,
+            Phase::Joining => self.busy,
+            Phase::Assigning | Phase::Syncing(_) => true,
+        }
+    }
+
+    /// [`Subscription::None`] leaves the group.
+    pub(crate) fn subscribe(&mut self, subscription: Subscription) {
+        if self.subscription == subscription {
             return;
         }
-        self.topics = topics;
-        match self.phase {
-            Phase::Member if !self.topics.is_empty() => {
-                self.phase = Phase::Revoking { lost: false };
-            }
-            _ if self.topics.is_empty() => self.leave("unsubscribed"),
-            // What was joined with the old topics is joined again with the new ones.
-            Phase::Assigning | Phase::Syncing(_) => self.phase = Phase::Joining,
-            _ => {}
+        self.subscription = subscription;
+        if !self.is_subscribed() {
+            self.leave("unsubscribed");
+        } else if self.is_classic() {
+            self.subscription_changed();
         }
     }
 
-    /// Whether records may be delivered.
-    pub(crate) fn is_stable(&self) -> bool {
-        self.phase == Phase::Member && self.announce.is_none()
+    /// Out of the group until the next poll.
+    pub(crate) fn await_poll(&mut self) {
+        self.polled = false;
     }
 
-    /// The owner must exchange its partitions for `assignment`.
-    pub(crate) fn take_assigned(&mut self) -> Option<Vec<TopicPartition>> {
-        std::mem::take(&mut self.assigned).then(|| self.assignment.clone())
+    /// Whether the topic has to be known, whatever is owned.
+    pub(crate) fn needs(&self, topic: &Arc<str>) -> bool {
+        self.subscription.names(topic) || self.leads_with(topic)
     }
 
-    /// A poll begins. True when it may join, which ends what the caller could still commit.
-    pub(crate) fn begin_poll(&mut self, now: Instant) -> bool {
+    /// A poll begins: what the last one returned as revoked or lost goes now.
+    pub(crate) fn begin_poll(&mut self, now: Instant) {
         self.last_poll = now;
-        let joins = match self.phase {
-            Phase::Out => !self.topics.is_empty() && self.leaving.is_none(),
-            Phase::Revoked => true,
-            _ => false,
-        };
-        if joins {
-            self.phase = Phase::Joining;
-            self.assignment.clear();
+        if self.ownership.begin_poll() {
+            self.served.is_settled = false;
         }
-        joins
+        self.polled = true;
     }
 
     /// What a poll has to return about the assignment.
     pub(crate) fn poll_rebalance(&mut self, now: Instant) -> Option<Rebalance> {
         self.last_poll = now;
-        if let Phase::Revoking { lost } = self.phase {
-            // The caller need not give back what it was never told about.
-            if self.announce.take().is_some() || self.assignment.is_empty() {
-                self.assignment.clear();
-                self.assigned = true;
-                self.phase = Phase::Joining;
-                return None;
-            }
-            self.phase = Phase::Revoked;
-            let partitions = self.assignment.clone();
-            return Some(match lost {
-                true => Rebalance::Lost(partitions),
-                false => Rebalance::Revoked(partitions),
-            });
-        }
-        self.announce.take()
+        self.ownership.poll_rebalance()
     }
 
-    /// The group goes on without this member.
+    /// The group goes on without this member. It joins again when the caller knows.
     pub(crate) fn lose(&mut self) {
         self.generation = -1;
-        self.member_id.clear();
-        self.rebalance(true);
-    }
-
-    pub(super) fn rebalance(&mut self, lost: bool) {
-        match self.phase {
-            Phase::Member => self.phase = Phase::Revoking { lost },
-            Phase::Revoking { .. } if lost => self.phase = Phase::Revoking { lost },
-            Phase::Assigning | Phase::Syncing(_) => self.phase = Phase::Joining,
-            Phase::Out | Phase::Joining | Phase::Revoking { .. } | Phase::Revoked => {}
+        if self.is_classic() {
+            self.member_id.clear();
         }
+        self.classic.lost();
+        self.served.lost();
+        self.ownership.lose();
+        self.phase = Phase::Out;
+        self.polled = self.ownership.is_settled();
     }
 
     /// Leaves the group; the request is sent when it can be.
-    pub(crate) fn leave(&mut self, reason: &str) {
-        // A static member stays until its session times out, so that a restart changes nothing.
-        if self.generation >= 0 && self.config.group_instance_id.is_none() {
-            self.leaving = Some(reason.to_owned());
+    pub(crate) fn leave(&mut self, reason: &'static str) {
+        let is_in = match self.config.group_protocol {
+            // A static member stays until its session times out, so that a restart changes
+            // nothing.
+            GroupProtocol::Classic => {
+                self.generation >= 0 && self.config.group_instance_id.is_none()
+            }
+            GroupProtocol::Consumer => self.busy || self.generation > 0,
+        };
+        if is_in {
+            self.leaving = Some(Farewell { member_id: self.member_id.clone(), reason });
         }
         self.phase = Phase::Out;
+        self.polled = false;
         self.identity = None;
-        self.announce = None;
-        self.assignment.clear();
-        self.assigned = true;
+        self.classic.lost();
+        self.served.lost();
+        self.ownership.clear();
     }
 
     pub(crate) fn has_left(&self) -> bool {
         self.phase == Phase::Out && self.leaving.is_none() && !self.leave_busy
     }
 
-    /// A caller that does not poll holds up partitions that others could process.
-    pub(super) fn check_poll_interval(&mut self, now: Instant) {
-        let idle = now.saturating_duration_since(self.last_poll);
-        if self.phase == Phase::Member && idle >= self.config.rebalance_timeout {
-            self.leaving = Some("the time between two polls is over".to_owned());
-            self.phase = Phase::Revoking { lost: true };
+    /// What cannot be mended by trying again: out of the group, with an error for the next poll.
+    pub(super) fn fail(&mut self, error: ClientError) {
+        self.failure = Some(error);
+        self.generation = -1;
+        self.identity = None;
+        self.subscription = Subscription::None;
+        self.phase = Phase::Out;
+        self.polled = false;
+        self.classic.lost();
+        self.served.lost();
+        self.ownership.clear();
+    }
+
+    /// `quiet`: nothing that was given up is still being committed.
+    pub(crate) fn advance(
+        &mut self,
+        now: Now,
+        wire: &mut Wire<Tag>,
+        metadata: &mut Metadata,
+        quiet: bool,
+    ) {
+        self.check_poll_interval(now.instant);
+        let is_free = self.leaving.is_none() && self.ownership.is_settled();
+        if self.phase == Phase::Out && self.polled && self.is_subscribed() && is_free {
+            self.phase = Phase::Joining;
+        }
+        match self.config.group_protocol {
+            GroupProtocol::Classic => self.advance_classic(now, wire, metadata, quiet),
+            GroupProtocol::Consumer => self.advance_served(now, wire, metadata, quiet),
         }
     }
 
-    pub(super) fn heartbeats(&self) -> bool {
-        self.generation >= 0
-            && matches!(
-                self.phase,
-                Phase::Member | Phase::Revoking { lost: false } | Phase::Revoked
-            )
+    pub(crate) fn handle_answer(
+        &mut self,
+        now: Now,
+        wire: &mut Wire<Tag>,
+        metadata: &mut Metadata,
+        ask: Ask,
+        result: Result<Answer, Failure>,
+    ) {
+        match ask {
+            Ask::Find => {
+                if let Err(error) = self.coordinator.handle_found(now.instant, wire, result) {
+                    self.failure = Some(error);
+                }
+            }
+            Ask::Beat { leaves } => self.handle_beat(now.instant, wire, leaves, result),
+            Ask::Join | Ask::Sync | Ask::Heartbeat | Ask::Leave => {
+                self.handle_classic(now, wire, metadata, ask, result);
+            }
+        }
+    }
+
+    /// A caller that does not poll holds up partitions that others could process.
+    fn check_poll_interval(&mut self, now: Instant) {
+        let idle = now.saturating_duration_since(self.last_poll);
+        if self.phase == Phase::Member && idle >= self.config.rebalance_timeout {
+            let member_id = self.member_id.clone();
+            let reason = "the time between two polls is over";
+            self.leaving = Some(Farewell { member_id, reason });
+            self.lose();
+            self.polled = false;
+        }
+    }
+
+    pub(super) fn handle_failure(&mut self, now: Instant, wire: &mut Wire<Tag>, failure: Failure) {
+        match failure {
+            Failure::Unsupported(_) => self.failure = Some(failure.into_error()),
+            Failure::Disconnected(_) | Failure::Malformed(_) => {
+                self.coordinator.disconnected(now, wire);
+            }
+        }
     }
 
     /// What every request of a member may be told; false: something special to the request.
@@ -255,13 +363,11 @@ impl Membership {
                 self.coordinator.forget();
             }
             ErrorCode::COORDINATOR_LOAD_IN_PROGRESS => {}
-            ErrorCode::REBALANCE_IN_PROGRESS => self.rebalance(false),
-            ErrorCode::UNKNOWN_MEMBER_ID | ErrorCode::ILLEGAL_GENERATION => self.lose(),
+            ErrorCode::UNKNOWN_MEMBER_ID
+            | ErrorCode::ILLEGAL_GENERATION
+            | ErrorCode::FENCED_MEMBER_EPOCH => self.lose(),
             ErrorCode::FENCED_INSTANCE_ID => {
-                self.failure = Some(ClientError::Fenced(Cause::of(operation, code)));
-                self.generation = -1;
-                self.phase = Phase::Out;
-                self.topics.clear();
+                self.fail(ClientError::Fenced(Cause::of(operation, code)));
             }
             _ => return false,
         }
@@ -271,12 +377,13 @@ impl Membership {
     pub(crate) fn deadline(&self, now: Now) -> Option<Instant> {
         let own =
             earlier(self.backoff.deadline(now.instant), self.coordinator.deadline(now.instant));
-        if !self.heartbeats() {
+        if self.phase != Phase::Member {
             return own;
         }
         // What is due already waits for the coordinator, not for time.
         let ahead = |at: &Instant| now.instant < *at;
-        let next = (!self.heartbeat_busy).then_some(self.heartbeat_at).filter(ahead);
+        let in_flight = if self.is_classic() { self.classic.heartbeat_busy } else { self.busy };
+        let next = (!in_flight).then_some(self.heartbeat_at).filter(ahead);
         let stale = Some(self.last_poll.plus(self.config.rebalance_timeout)).filter(ahead);
         earlier(own, earlier(next, stale))
     }

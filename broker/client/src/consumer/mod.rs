@@ -1,21 +1,28 @@
 //! The consumer: reads records, alone or as a member of a group.
 //!
-//! In reading order: [`assignor`] (who gets what), [`membership`] and [`joining`] (the group),
-//! [`positions`] and [`chunk`] (where we are, what is buffered), [`session`] and [`fetch`]
-//! (bringing records), [`commits`] and [`lookups`], [`machine`] (all of it). This file is the
-//! handle.
+//! In reading order: [`assignor`] and [`cooperative_sticky`] (who gets what), [`ownership`] (what
+//! the application has), [`membership`] (the group), [`joining`] and [`leading`] (classic groups),
+//! [`heartbeats`] and [`reconcile`] (the consumer protocol), [`positions`] and [`chunk`] (where we
+//! are, what is buffered), [`session`] and [`fetch`] (bringing records), [`commits`] and
+//! [`lookups`], [`machine`] and [`subscribing`] (all of it). This file is the handle.
 
 pub(crate) mod assignor;
 mod chunk;
 mod commits;
+pub(crate) mod cooperative_sticky;
 mod fetch;
+mod heartbeats;
 mod joining;
+mod leading;
 mod lookups;
 mod machine;
 mod membership;
+mod ownership;
 mod positions;
+mod reconcile;
 mod record_batch;
 mod session;
+mod subscribing;
 
 #[cfg(test)]
 mod tests;
@@ -92,8 +99,23 @@ impl Consumer {
 
     /// Joins the group for these topics at the next poll. Replaces what was subscribed before;
     /// no topics at all leave the group.
+    ///
+    /// Errors: `Config` without a group id, `Refused` for more topics than a client follows.
     pub fn subscribe(&self, topics: &[&str]) -> Result<()> {
         self.shared.tell(|machine, _| machine.subscribe(topics))
+    }
+
+    /// Joins the group for all topics, also of the future, whose whole name matches a regular
+    /// expression. Replaces what was subscribed before.
+    ///
+    /// A member of a classic group matches by itself whenever it has new metadata, at least once
+    /// in `metadata_max_age`, in the syntax of the crate `regex`, and leaves out internal topics.
+    /// In the consumer protocol (KIP-848) the coordinator matches, in the syntax of RE2; a pattern
+    /// that it cannot read is the next poll's error.
+    ///
+    /// Errors: `Config` without a group id, or for what the crate cannot read.
+    pub fn subscribe_pattern(&self, pattern: &str) -> Result<()> {
+        self.shared.tell(|machine, _| machine.subscribe_pattern(pattern))
     }
 
     /// Reads exactly these partitions, without group membership. Partitions that stay keep their
@@ -105,7 +127,12 @@ impl Consumer {
     /// Waits for records or a rebalance, at most `timeout`.
     ///
     /// A rebalance is returned alone. After `Revoked` the partitions are still owned: the next
-    /// poll gives them up, so that offsets can be committed in between.
+    /// poll gives them up, so that offsets can be committed in between. With a cooperative
+    /// assignor and in the consumer protocol the other partitions go on being read meanwhile.
+    ///
+    /// Errors: what the coordinator refuses for good (a pattern, an assignor, the group, an instance
+    /// id that another member has) ends the subscription, and nothing is owned any more; subscribe
+    /// anew. After `Retriable` poll again.
     pub async fn poll(&self, timeout: Duration) -> Result<Polled> {
         self.shared.tell(|machine, now| machine.begin_poll(now));
         let polled = self.shared.wait_for(timeout, || {

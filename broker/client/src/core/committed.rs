@@ -22,9 +22,11 @@ pub(crate) struct Committed {
     pub(crate) offsets: BTreeMap<TopicPartition, OffsetAndMetadata>,
 }
 
-/// `partitions`: `None` for all that the group has. `stable`: wait for transactions in progress.
+/// `member`: who asks, with its epoch, in the consumer protocol. `partitions`: `None` for all that
+/// the group has. `stable`: wait for transactions in progress.
 pub(crate) fn request(
     group: &str,
+    member: Option<(String, i32)>,
     partitions: Option<&[TopicPartition]>,
     stable: bool,
     version: i16,
@@ -44,11 +46,12 @@ pub(crate) fn request(
         partition_indexes,
         ..OffsetFetchRequestTopics::default()
     };
+    let (member_id, member_epoch) = member.filter(|_| version >= 9).unzip();
     OffsetFetchRequest {
         groups: vec![OffsetFetchRequestGroup {
             group_id: group.to_owned(),
-            member_id: None,
-            member_epoch: -1,
+            member_id,
+            member_epoch: member_epoch.unwrap_or(-1),
             topics: topics.map(|topics| topics.into_iter().map(topic).collect()),
         }],
         require_stable: stable,

@@ -1,48 +1,33 @@
 //! Who leads which partition: a cache of what brokers tell, and when to ask again.
 //!
-//! Only topics that somebody wants are asked for. A leader epoch never goes back while the topic
-//! keeps its id, since an answer may come from a broker that lags behind (KIP-320).
+//! Only topics that somebody wants are asked for: by name, by id where a group's coordinator names
+//! them so, or all of them while a pattern is followed ([`pattern`]). What is known of one topic is
+//! in [`topic`].
 
-use std::collections::BTreeMap;
+mod pattern;
+mod topic;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use mainstem_platform::{Instant, Now};
-use mainstem_protocol::messages::metadata::{MetadataRequestTopic, MetadataResponseTopic};
+use mainstem_protocol::messages::metadata::MetadataRequestTopic;
 use mainstem_protocol::messages::{MetadataRequest, MetadataResponse};
-use mainstem_protocol::{BrokerId, ErrorCode, LeaderEpoch, TopicId};
+use mainstem_protocol::{BrokerId, ErrorCode, TopicId};
+use regex::Regex;
 
 use super::backoff::Backoff;
 use super::earlier;
 use super::wire::{Address, Answer, Failure, Lane, Wire};
 use crate::limits::{METADATA_AGE_MAX, RETRY_BACKOFF, RETRY_BACKOFF_MAX, TOPICS_MAX};
 use crate::records::TopicPartition;
+pub(crate) use topic::{Leader, Topic};
 
 /// Version 13 says only that a broker restarted with other metadata, which is not looked at.
 const VERSION_CAP: i16 = 12;
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Leader {
-    pub(crate) broker: BrokerId,
-    pub(crate) epoch: LeaderEpoch,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Topic {
-    pub(crate) name: Arc<str>,
-    /// Zero when the broker does not know ids.
-    pub(crate) id: TopicId,
-    /// `None` for a partition without a leader.
-    pub(crate) leaders: Vec<Option<Leader>>,
-    /// Never moves back, even while there is no leader.
-    epochs: Vec<LeaderEpoch>,
-}
-
-impl Topic {
-    pub(crate) fn partition_count(&self) -> i32 {
-        i32::try_from(self.leaders.len()).unwrap_or(i32::MAX)
-    }
-}
+/// The version from which topics can be asked for by id.
+const BY_ID_FROM: i16 = 12;
 
 /// What is known about a topic that somebody wants.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,6 +35,14 @@ enum Entry {
     NotAsked,
     Known(Topic),
     Failed(ErrorCode),
+}
+
+/// What a request asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Question {
+    Names,
+    Ids,
+    All,
 }
 
 /// See the module's text.
@@ -62,6 +55,16 @@ pub(crate) struct Metadata {
     in_flight: bool,
     backoff: Backoff,
     refresh_at: Option<Instant>,
+    age_max: Duration,
+    /// Ids whose names are not known. They are asked for apart: brokers answer a request that has
+    /// an id by its ids alone.
+    ids: BTreeSet<TopicId>,
+    last_asked: Question,
+    pattern: Option<Regex>,
+    /// Topics that are followed for the pattern alone; `None` until it was answered.
+    matched: Option<BTreeSet<Arc<str>>>,
+    /// More topics match than there is room for.
+    pub(crate) is_full: bool,
     /// Grows with each answer, so that owners see that something may have changed.
     pub(crate) generation: u64,
 }
@@ -77,13 +80,33 @@ impl Metadata {
             in_flight: false,
             backoff: Backoff::new(RETRY_BACKOFF, RETRY_BACKOFF_MAX),
             refresh_at: None,
+            age_max: METADATA_AGE_MAX,
+            ids: BTreeSet::new(),
+            last_asked: Question::Names,
+            pattern: None,
+            matched: None,
+            is_full: false,
             generation: 0,
         }
+    }
+
+    /// Asks again without a reason at this age.
+    pub(crate) fn with_age_max(mut self, age_max: Duration) -> Self {
+        self.age_max = age_max;
+        self
+    }
+
+    /// The ids whose topics have to be found; others are not looked for any more.
+    pub(crate) fn want_ids(&mut self, ids: BTreeSet<TopicId>) {
+        self.ids = ids;
     }
 
     /// Follows a topic from now on. False when there are too many.
     pub(crate) fn want(&mut self, topic: &Arc<str>) -> bool {
         if self.topics.contains_key(topic) {
+            if let Some(matched) = &mut self.matched {
+                matched.remove(topic);
+            }
             return true;
         }
         if self.topics.len() >= TOPICS_MAX {
@@ -94,10 +117,12 @@ impl Metadata {
         true
     }
 
-    /// Stops following every topic that is not to be kept.
+    /// Stops following every topic that is not to be kept and does not match the pattern.
     pub(crate) fn retain(&mut self, keep: impl Fn(&Arc<str>) -> bool) {
-        self.topics.retain(|topic, _| keep(topic));
-        self.names.retain(|_, topic| keep(topic));
+        let matched = self.matched.as_ref();
+        let stays = |topic: &Arc<str>| keep(topic) || matched.is_some_and(|m| m.contains(topic));
+        self.topics.retain(|topic, _| stays(topic));
+        self.names.retain(|_, topic| stays(topic));
     }
 
     /// Something is out of date: ask as soon as the backoff allows.
@@ -138,15 +163,8 @@ impl Metadata {
 
     /// A broker that answered with "not me" often says who.
     pub(crate) fn learn_leader(&mut self, partition: &TopicPartition, leader: Leader) {
-        let Some(Entry::Known(topic)) = self.topics.get_mut(&partition.topic) else { return };
-        let Ok(index) = usize::try_from(partition.partition) else { return };
-        let (Some(slot), Some(epoch)) = (topic.leaders.get_mut(index), topic.epochs.get_mut(index))
-        else {
-            return;
-        };
-        if leader.broker.is_some() && *epoch < leader.epoch {
-            *epoch = leader.epoch;
-            *slot = Some(leader);
+        if let Some(Entry::Known(topic)) = self.topics.get_mut(&partition.topic) {
+            topic.learn_leader(partition.partition, leader);
         }
     }
 
@@ -159,21 +177,34 @@ impl Metadata {
         tag: impl FnOnce() -> T,
     ) {
         let aged = self.refresh_at.is_some_and(|at| at <= now.instant);
-        if self.in_flight || !(self.asked || aged) || !self.backoff.ready(now.instant) {
+        let by_name = self.asked || aged;
+        if self.in_flight || !(by_name || !self.ids.is_empty()) || !self.backoff.ready(now.instant)
+        {
             return;
         }
         let Some(route) = wire.any_ready(now.instant, Lane::Control) else { return };
-        let topics = self.topics.keys().map(|name| MetadataRequestTopic {
-            name: Some(name.to_string()),
-            ..MetadataRequestTopic::default()
-        });
+        let knows_ids =
+            wire.version::<MetadataRequest>(route, VERSION_CAP).is_some_and(|v| BY_ID_FROM <= v);
+        // In turn, so that neither waits for the other for ever.
+        let ids_turn = !(by_name && self.last_asked == Question::Ids);
+        self.last_asked = match (&self.pattern, self.ids.is_empty()) {
+            (_, false) if knows_ids && ids_turn => Question::Ids,
+            (Some(_), _) => Question::All,
+            (None, _) => Question::Names,
+        };
+        let by_id = self.last_asked == Question::Ids;
+        let topics = match self.last_asked {
+            Question::Ids => Some(self.ids.iter().map(id_wanted).collect()),
+            Question::Names => Some(self.topics.keys().map(name_wanted).collect()),
+            Question::All => None,
+        };
         let request = MetadataRequest {
-            topics: Some(topics.collect()),
-            allow_auto_topic_creation: self.auto_create,
+            topics,
+            allow_auto_topic_creation: self.auto_create && !by_id,
             ..MetadataRequest::default()
         };
         self.in_flight = true;
-        self.asked = false;
+        self.asked &= by_id;
         wire.send(now.instant, route, &request, VERSION_CAP, timeout, tag());
     }
 
@@ -188,7 +219,10 @@ impl Metadata {
             Ok(response) => {
                 self.apply(wire, response);
                 self.generation += 1;
-                self.refresh_at = Some(now.plus(METADATA_AGE_MAX));
+                if self.last_asked == Question::Ids {
+                    return self.ids_answered(now, wire);
+                }
+                self.refresh_at = Some(now.plus(self.age_max));
             }
             Err(_) => self.asked = true,
         }
@@ -199,7 +233,16 @@ impl Metadata {
         } else {
             self.backoff.succeeded();
             // Two reasons in quick succession are still asked about one by one.
-            self.refresh_at = Some(now.plus(METADATA_AGE_MAX));
+            self.refresh_at = Some(now.plus(self.age_max));
+        }
+    }
+
+    /// Ids that are still unknown are of topics that were just made, or deleted since.
+    fn ids_answered<T>(&mut self, now: Instant, wire: &mut Wire<T>) {
+        if self.ids.is_empty() {
+            self.backoff.succeeded();
+        } else {
+            self.backoff.failed(now, wire.random());
         }
     }
 
@@ -208,8 +251,21 @@ impl Metadata {
             let Ok(port) = u16::try_from(broker.port) else { continue };
             wire.learn_broker(BrokerId(broker.node_id), Address { host: broker.host, port });
         }
+        if self.last_asked == Question::All {
+            self.apply_pattern(&response.topics);
+        }
         for answer in response.topics {
             let Some(name) = answer.name.clone() else { continue };
+            let is_new = !self.topics.contains_key(name.as_str());
+            if answer.error_code.is_ok() && self.ids.contains(&answer.topic_id) {
+                // One that finds no room stays unknown, and is asked for again after a pause.
+                if is_new && self.topics.len() < TOPICS_MAX {
+                    self.topics.insert(Arc::from(name.as_str()), Entry::NotAsked);
+                }
+                if self.topics.contains_key(name.as_str()) {
+                    self.ids.remove(&answer.topic_id);
+                }
+            }
             let Some(entry) = self.topics.get_mut(name.as_str()) else { continue };
             if answer.error_code.is_error() {
                 // A topic that is known stays known while its answer is "not now".
@@ -222,7 +278,7 @@ impl Metadata {
                 Entry::Known(topic) if topic.id == answer.topic_id => Some(&*topic),
                 _ => None,
             };
-            let topic = merge(&name, before, &answer);
+            let topic = Topic::merge(&name, before, &answer);
             if topic.id.is_some() {
                 self.names.insert(topic.id, topic.name.clone());
             }
@@ -249,44 +305,16 @@ impl Metadata {
         if self.in_flight {
             return None;
         }
-        let asked = self.asked.then(|| self.backoff.deadline(now)).flatten();
+        let wants = self.asked || !self.ids.is_empty();
+        let asked = wants.then(|| self.backoff.deadline(now)).flatten();
         earlier(asked, self.refresh_at)
     }
 }
 
-fn merge(name: &str, before: Option<&Topic>, answer: &MetadataResponseTopic) -> Topic {
-    let count = answer
-        .partitions
-        .iter()
-        .filter_map(|p| usize::try_from(p.partition_index).ok())
-        .max()
-        .map_or(0, |highest| highest.saturating_add(1))
-        // An answer with holes has at most as many partitions as it has elements.
-        .min(answer.partitions.len());
-    let mut topic = Topic {
-        name: before.map_or_else(|| name.into(), |topic| topic.name.clone()),
-        id: answer.topic_id,
-        leaders: vec![None; count],
-        epochs: vec![LeaderEpoch::NONE; count],
-    };
-    for partition in &answer.partitions {
-        let Ok(index) = usize::try_from(partition.partition_index) else { continue };
-        let (Some(leader), Some(epoch)) =
-            (topic.leaders.get_mut(index), topic.epochs.get_mut(index))
-        else {
-            continue;
-        };
-        let known = before.and_then(|b| b.epochs.get(index)).copied().unwrap_or(LeaderEpoch::NONE);
-        let told = LeaderEpoch(partition.leader_epoch);
-        if told < known && told.is_some() {
-            *leader = before.and_then(|b| b.leaders.get(index)).copied().flatten();
-            *epoch = known;
-            continue;
-        }
-        *epoch = told;
-        if partition.leader_id >= 0 {
-            *leader = Some(Leader { broker: BrokerId(partition.leader_id), epoch: told });
-        }
-    }
-    topic
+fn name_wanted(name: &Arc<str>) -> MetadataRequestTopic {
+    MetadataRequestTopic { name: Some(name.to_string()), ..MetadataRequestTopic::default() }
+}
+
+fn id_wanted(id: &TopicId) -> MetadataRequestTopic {
+    MetadataRequestTopic { topic_id: *id, name: None }
 }

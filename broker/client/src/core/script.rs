@@ -5,8 +5,9 @@
 //! what it saw. Time moves only by `> wait <ms>`.
 //!
 //! The cluster around the machine is played here: it accepts connections, answers ApiVersions and
-//! Metadata by itself (topic `t`, partition 0 led by broker 1 and partition 1 by broker 2, both
-//! coordinators on broker 1), and keeps every other request until a command answers it.
+//! Metadata by itself (topic `t` of two partitions and what a script adds, partition 0 led by
+//! broker 1 and the others by broker 2, both coordinators on broker 1), and keeps every other
+//! request until a command answers it.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
@@ -20,7 +21,8 @@ use mainstem_protocol::messages::metadata::{
     MetadataResponseBroker, MetadataResponsePartition, MetadataResponseTopic,
 };
 use mainstem_protocol::messages::{
-    ApiVersionsResponse, FindCoordinatorRequest, FindCoordinatorResponse, MetadataResponse,
+    ApiVersionsResponse, FindCoordinatorRequest, FindCoordinatorResponse, MetadataRequest,
+    MetadataResponse,
 };
 use mainstem_protocol::{ApiKey, ErrorCode, Message, Reader, Request, TopicId};
 
@@ -29,6 +31,14 @@ use super::{Address, ConnectionId, Machine, NetEffect, NetEvent};
 use crate::security::Token;
 
 pub(crate) const TOPIC_ID: TopicId = TopicId([7; 16]);
+
+/// The id of a topic of scripts: `t` has [`TOPIC_ID`], the others have one of their letter.
+pub(crate) fn topic_id(name: &str) -> TopicId {
+    match name {
+        "t" => TOPIC_ID,
+        name => TopicId([name.as_bytes()[0]; 16]),
+    }
+}
 
 /// A request that waits for its answer.
 pub(crate) struct Asked {
@@ -57,6 +67,10 @@ pub(crate) struct Cluster {
     pub(crate) missing: Vec<ApiKey>,
     /// What authentications are given instead of what they need.
     pub(crate) prepared: Option<Prepared>,
+    /// Highest versions that are lower than ours.
+    pub(crate) versions_max: BTreeMap<ApiKey, i16>,
+    /// Partitions by topic.
+    pub(crate) topics: BTreeMap<String, i32>,
     connections: BTreeMap<ConnectionId, Address>,
     pub(crate) trace: Vec<String>,
 }
@@ -69,6 +83,8 @@ impl Cluster {
             transaction_version: 2,
             missing: Vec::new(),
             prepared: None,
+            versions_max: BTreeMap::new(),
+            topics: BTreeMap::from([("t".to_owned(), 2)]),
             connections: BTreeMap::new(),
             trace: Vec::new(),
         }
@@ -132,7 +148,7 @@ impl Cluster {
                 };
                 asked.ready = match asked.api {
                     ApiKey::ApiVersions => Some(respond(&asked, &self.versions())),
-                    ApiKey::Metadata => Some(respond(&asked, &metadata())),
+                    ApiKey::Metadata => Some(respond(&asked, &self.metadata(&asked))),
                     ApiKey::FindCoordinator => Some(respond(&asked, &coordinator(&asked))),
                     _ => None,
                 };
@@ -163,7 +179,7 @@ impl Cluster {
         let api = |api: &ApiKey| ApiVersion {
             api_key: *api as i16,
             min_version: api.min_version(),
-            max_version: api.max_version(),
+            max_version: self.versions_max.get(api).copied().unwrap_or(api.max_version()),
         };
         ApiVersionsResponse {
             api_keys: ApiKey::ALL
@@ -178,6 +194,48 @@ impl Cluster {
                 min_version_level: self.transaction_version,
             }],
             ..ApiVersionsResponse::default()
+        }
+    }
+
+    /// Answers by ids alone when there is one, as brokers do.
+    fn metadata(&self, asked: &Asked) -> MetadataResponse {
+        let broker = |node_id| MetadataResponseBroker {
+            node_id,
+            host: format!("broker{node_id}"),
+            port: 9092,
+            rack: None,
+        };
+        let names: Vec<String> = match asked.read::<MetadataRequest>().topics {
+            None => self.topics.keys().cloned().collect(),
+            Some(topics) if topics.iter().any(|topic| topic.topic_id.is_some()) => {
+                let is_asked = |name: &&String| topics.iter().any(|t| t.topic_id == topic_id(name));
+                self.topics.keys().filter(is_asked).cloned().collect()
+            }
+            Some(topics) => topics.into_iter().filter_map(|topic| topic.name).collect(),
+        };
+        MetadataResponse {
+            brokers: vec![broker(1), broker(2)],
+            topics: names.iter().map(|name| self.described(name)).collect(),
+            ..MetadataResponse::default()
+        }
+    }
+
+    fn described(&self, name: &str) -> MetadataResponseTopic {
+        let partition = |index: i32| MetadataResponsePartition {
+            partition_index: index,
+            leader_id: 2.min(index + 1),
+            leader_epoch: 5,
+            ..MetadataResponsePartition::default()
+        };
+        let count = self.topics.get(name);
+        let unknown = ErrorCode::UNKNOWN_TOPIC_OR_PARTITION;
+        MetadataResponseTopic {
+            error_code: if count.is_some() { ErrorCode::NONE } else { unknown },
+            name: Some(name.to_owned()),
+            topic_id: if count.is_some() { topic_id(name) } else { TopicId::NONE },
+            is_internal: name.starts_with("__"),
+            partitions: (0..count.copied().unwrap_or(0)).map(partition).collect(),
+            ..MetadataResponseTopic::default()
         }
     }
 
@@ -249,31 +307,6 @@ fn prepare(need: Need) -> Prepared {
     }
 }
 
-fn metadata() -> MetadataResponse {
-    let broker = |node_id| MetadataResponseBroker {
-        node_id,
-        host: format!("broker{node_id}"),
-        port: 9092,
-        rack: None,
-    };
-    let partition = |index| MetadataResponsePartition {
-        partition_index: index,
-        leader_id: index + 1,
-        leader_epoch: 5,
-        ..MetadataResponsePartition::default()
-    };
-    MetadataResponse {
-        brokers: vec![broker(1), broker(2)],
-        topics: vec![MetadataResponseTopic {
-            name: Some("t".to_owned()),
-            topic_id: TOPIC_ID,
-            partitions: vec![partition(0), partition(1)],
-            ..MetadataResponseTopic::default()
-        }],
-        ..MetadataResponse::default()
-    }
-}
-
 fn coordinator(asked: &Asked) -> FindCoordinatorResponse {
     let key = asked.read::<FindCoordinatorRequest>().coordinator_keys.remove(0);
     FindCoordinatorResponse {
@@ -312,6 +345,8 @@ pub(crate) fn check(
     let mut wrong = Vec::new();
     for path in names {
         let expected = std::fs::read_to_string(&path).expect("a script");
+        // Shown when a command fails.
+        println!("{}", path.display());
         let mut run = start();
         let mut seen = String::new();
         for line in expected.lines() {
@@ -323,7 +358,9 @@ pub(crate) fn check(
             seen.push('\n');
             if let Some(command) = line.strip_prefix("> ") {
                 let words: Vec<&str> = command.split_whitespace().collect();
+                println!("{line}");
                 for line in run(&words) {
+                    println!("{line}");
                     seen.push_str(&line);
                     seen.push('\n');
                 }
