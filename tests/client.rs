@@ -5,15 +5,16 @@
 #[path = "client/mod.rs"]
 mod client;
 
+use client::sharing::Way;
 use mainstem_client::Compression;
 use mainstem_server::Embedded;
 
 macro_rules! against_ours {
-    ($($name:ident => $path:path $(, $argument:expr)?;)*) => {
+    ($($name:ident => $path:path $(, $argument:expr)*;)*) => {
         $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
         async fn $name() {
             let broker = Embedded::start().expect("start a broker");
-            $path(&broker.bootstrap() $(, $argument)?).await;
+            $path(&broker.bootstrap() $(, $argument)*).await;
         })*
     };
 }
@@ -43,6 +44,16 @@ against_ours! {
     commit_around_a_rebalance => client::groups::commit_around_a_rebalance;
     resume_and_reset => client::groups::resume_and_reset;
     auto_commit => client::groups::auto_commit;
+    share_eager => client::sharing::share, Way::Eager;
+    share_cooperative => client::sharing::share, Way::Cooperative;
+    share_served => client::sharing::share, Way::Served;
+    static_eager => client::sharing::static_member_returns, Way::Eager;
+    static_cooperative => client::sharing::static_member_returns, Way::Cooperative;
+    static_served => client::sharing::static_member_returns, Way::Served;
+    pattern_classic => client::sharing::pattern, Way::Cooperative;
+    pattern_served => client::sharing::pattern, Way::Served;
+    from_classic_to_served => client::sharing::cross_over, Way::Cooperative, Way::Served;
+    from_served_to_classic => client::sharing::cross_over, Way::Served, Way::Cooperative;
     long_polls_delay_nobody => client::polling::long_polls_delay_nobody;
     two_members => client::exactly_once::two_members;
     zombie_member => client::exactly_once::zombie_member;

@@ -12,6 +12,7 @@ pub(crate) mod producing;
 pub(crate) mod proxy;
 pub(crate) mod retries;
 pub(crate) mod round_trip;
+pub(crate) mod sharing;
 pub(crate) mod transactions;
 
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -6,14 +6,15 @@
 #[path = "../../../tests/client/mod.rs"]
 mod client;
 
+use client::sharing::Way;
 use mainstem_client::Compression;
 
 macro_rules! against {
-    ($($name:ident => $path:path $(, $argument:expr)?;)*) => {
+    ($($name:ident => $path:path $(, $argument:expr)*;)*) => {
         $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
         async fn $name() {
             if let Ok(bootstrap) = std::env::var("MAINSTEM_TEST_BOOTSTRAP") {
-                $path(&bootstrap $(, $argument)?).await;
+                $path(&bootstrap $(, $argument)*).await;
             }
         })*
     };
@@ -44,6 +45,16 @@ against! {
     commit_around_a_rebalance => client::groups::commit_around_a_rebalance;
     resume_and_reset => client::groups::resume_and_reset;
     auto_commit => client::groups::auto_commit;
+    share_eager => client::sharing::share, Way::Eager;
+    share_cooperative => client::sharing::share, Way::Cooperative;
+    share_served => client::sharing::share, Way::Served;
+    static_eager => client::sharing::static_member_returns, Way::Eager;
+    static_cooperative => client::sharing::static_member_returns, Way::Cooperative;
+    static_served => client::sharing::static_member_returns, Way::Served;
+    pattern_classic => client::sharing::pattern, Way::Cooperative;
+    pattern_served => client::sharing::pattern, Way::Served;
+    from_classic_to_served => client::sharing::cross_over, Way::Cooperative, Way::Served;
+    from_served_to_classic => client::sharing::cross_over, Way::Served, Way::Cooperative;
     long_polls_delay_nobody => client::polling::long_polls_delay_nobody;
     two_members => client::exactly_once::two_members;
     zombie_member => client::exactly_once::zombie_member;
