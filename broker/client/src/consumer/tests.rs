@@ -136,17 +136,7 @@ impl World {
                 let name = at(partition);
                 self.machine.positions().get_mut(&name).expect("assigned").paused = true;
             }
-            ["poll"] => {
-                self.machine.begin_poll(self.cluster.now);
-                self.cluster.settle(&mut self.machine, show);
-                let polled = self.machine.poll(self.cluster.now);
-                let lines = match polled {
-                    None => vec!["nothing".to_owned()],
-                    Some(Ok(polled)) => show_polled(polled),
-                    Some(Err(error)) => vec![error.to_string()],
-                };
-                self.cluster.trace.extend(lines.into_iter().map(|line| format!("  {line}")));
-            }
+            ["poll"] => self.poll(),
             ["commit", partition, offset] => {
                 let offset = OffsetAndMetadata::new(offset.parse().expect("an offset"));
                 match self.machine.start_commit(self.cluster.now, &[(at(partition), offset)]) {
@@ -176,6 +166,18 @@ impl World {
             }
         });
         std::mem::take(&mut self.cluster.trace)
+    }
+
+    fn poll(&mut self) {
+        self.machine.begin_poll(self.cluster.now);
+        self.cluster.settle(&mut self.machine, show);
+        let polled = self.machine.poll(self.cluster.now);
+        let lines = match polled {
+            None => vec!["nothing".to_owned()],
+            Some(Ok(polled)) => show_polled(polled),
+            Some(Err(error)) => vec![error.to_string()],
+        };
+        self.cluster.trace.extend(lines.into_iter().map(|line| format!("  {line}")));
     }
 
     fn reply(&mut self, api: &str, rest: &[&str]) {

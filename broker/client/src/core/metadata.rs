@@ -178,8 +178,8 @@ impl Metadata {
     ) {
         let aged = self.refresh_at.is_some_and(|at| at <= now.instant);
         let by_name = self.asked || aged;
-        if self.in_flight || !(by_name || !self.ids.is_empty()) || !self.backoff.ready(now.instant)
-        {
+        let asks = by_name || !self.ids.is_empty();
+        if self.in_flight || !asks || !self.backoff.ready(now.instant) {
             return;
         }
         let Some(route) = wire.any_ready(now.instant, Lane::Control) else { return };

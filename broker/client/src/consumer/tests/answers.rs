@@ -55,8 +55,8 @@ pub(super) fn joined(asked: &Asked, error_code: ErrorCode, words: &[&str]) -> Jo
     let others = words.iter().filter_map(|word| word.strip_prefix("other="));
     let others = others.map(|text| {
         let (owned, generation) = text.split_once('@').expect("partitions@generation");
-        let owned = owned.split(',').filter(|text| !text.is_empty()).map(at).collect();
-        other_member(owned, generation.parse().expect("a generation"))
+        let owned: Vec<_> = owned.split(',').filter(|text| !text.is_empty()).map(at).collect();
+        other_member(&owned, generation.parse().expect("a generation"))
     });
     let members = std::iter::once(member).chain(others).filter(|_| leads);
     JoinGroupResponse {
@@ -72,7 +72,7 @@ pub(super) fn joined(asked: &Asked, error_code: ErrorCode, words: &[&str]) -> Jo
 }
 
 /// A member that owns these partitions of `t` since that generation.
-fn other_member(owned: Vec<TopicPartition>, generation_id: i32) -> JoinGroupResponseMember {
+fn other_member(owned: &[TopicPartition], generation_id: i32) -> JoinGroupResponseMember {
     let subscription = ConsumerProtocolSubscription {
         topics: vec!["t".to_owned()],
         owned_partitions: vec![consumer_protocol_subscription::TopicPartition {

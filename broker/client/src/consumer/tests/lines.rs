@@ -68,17 +68,7 @@ pub(super) fn show(asked: &Asked) -> String {
         ApiKey::Heartbeat => {
             format!("{name} generation={}", asked.read::<HeartbeatRequest>().generation_id)
         }
-        ApiKey::OffsetCommit => {
-            let request = asked.read::<OffsetCommitRequest>();
-            let mut line = format!("{name} generation={}", request.generation_id_or_member_epoch);
-            for topic in &request.topics {
-                for p in &topic.partitions {
-                    let name = short(&topic.name, p.partition_index);
-                    line.push_str(&format!(" {name}={}", p.committed_offset));
-                }
-            }
-            line
-        }
+        ApiKey::OffsetCommit => format!("{name} {}", show_commit(&asked.read())),
         ApiKey::OffsetFetch => {
             let request = asked.read::<OffsetFetchRequest>();
             let group = &request.groups[0];
@@ -102,6 +92,17 @@ pub(super) fn show(asked: &Asked) -> String {
         }
         _ => name,
     }
+}
+
+fn show_commit(request: &OffsetCommitRequest) -> String {
+    let mut line = format!("generation={}", request.generation_id_or_member_epoch);
+    for topic in &request.topics {
+        for p in &topic.partitions {
+            let name = short(&topic.name, p.partition_index);
+            line.push_str(&format!(" {name}={}", p.committed_offset));
+        }
+    }
+    line
 }
 
 /// What a cooperative member tells the leader.
