@@ -15,20 +15,16 @@ acknowledges from the page cache.
 import argparse
 import datetime
 import json
-import os
 import pathlib
-import platform
-import resource
-import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
 import time
 
 import kafka
+from brokers import Kafka, Mainstem, Running, open_enough_files
+from figures import Machine, Results, number, write
 
-BEGIN, END = "<!-- figures: begin -->", "<!-- figures: end -->"
 PARTITIONS = 6
 BATCH_BYTES = 16384
 FEW = ["--idle", "1000", "--active", "200", "--partitions", "400", "--rate", "200"]
@@ -40,88 +36,13 @@ MANY = {
 }
 MEMBERS = 10
 IDLE_S = 3
-# A broker's files and connections; Debian's default of 1024 would stop both.
-OPEN_FILES = 65536
-
-
-class Mainstem:
-    def __init__(self, binary, flush):
-        self.name, self.binary, self.flush = f"Mainstem flush={flush}", binary, flush
-
-    def prepare(self, directory, port):
-        directory.mkdir(parents=True)
-        self.command = [self.binary, "serve", "--no-connect", "--data-dir", str(directory), "--flush", self.flush,
-                        "--listen", f"127.0.0.1:{port}", "--registry-listen", "127.0.0.1:0",
-                        "--admin-listen", "127.0.0.1:0"]
-
-    def spawn(self, directory):
-        clean = {name: value for name, value in os.environ.items() if not name.startswith("MAINSTEM_")}
-        log = open(directory / "stdout.log", "ab")
-        return subprocess.Popen(self.command, env=clean, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-
-
-class Kafka:
-    name = "Kafka flush=os"
-
-    def prepare(self, directory, port):
-        self.settings = kafka.format_storage(directory, port)
-
-    def spawn(self, directory):
-        return kafka.spawn(directory, self.settings)
-
-
-class Running:
-    """A broker that has been started, with the figures that starting it gave."""
-
-    def __init__(self, broker, scratch):
-        self.directory = pathlib.Path(tempfile.mkdtemp(dir=scratch))
-        data, port = self.directory / "data", kafka.free_port()
-        broker.prepare(data, port)
-        self.bootstrap = f"127.0.0.1:{port}"
-        begun = time.monotonic()
-        self.process = broker.spawn(data)
-        kafka.wait_for_answer(port, self.process, data / "stdout.log")
-        self.start_up_ms = (time.monotonic() - begun) * 1e3
-
-    def resident(self):
-        for line in open(f"/proc/{self.process.pid}/status"):
-            if line.startswith("VmRSS:"):
-                return int(line.split()[1]) * 1024
-        raise RuntimeError("the broker is gone")
-
-    def stop(self):
-        self.process.terminate()
-        try:
-            self.process.wait(timeout=60)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-        shutil.rmtree(self.directory)
-
-
-class Results:
-    """Values by row and broker, one of each round."""
-
-    def __init__(self):
-        self.rows, self.settings = {}, {}
-
-    def add(self, row, broker, value, share=None):
-        self.rows.setdefault(row, {}).setdefault(broker, []).append((value, share))
-
-    def median(self, row, broker):
-        values = self.rows.get(row, {}).get(broker, [])
-        return statistics.median(value for value, _ in values) if values else None
-
-    def share(self, row, broker):
-        shares = [share for _, share in self.rows.get(row, {}).get(broker, []) if share is not None]
-        return statistics.median(shares) if shares else None
 
 
 class Comparison:
     def __init__(self, arguments, scratch):
         self.arguments, self.scratch, self.results = arguments, scratch, Results()
         binary = arguments.mainstem
-        self.load_before = os.getloadavg()[0]
+        self.machine = Machine()
         self.ours, self.theirs, self.durable = Mainstem(binary, "os"), Kafka(), Mainstem(binary, "commit")
 
     def bench(self, command, running, *options):
@@ -239,7 +160,7 @@ class Comparison:
         value, share = self.results.median(row, broker), self.results.share(row, broker)
         if value is None:
             return "-"
-        text = f"{value:.2f}" if value < 10 else f"{value:.1f}" if value < 100 else f"{value:,.0f}"
+        text = number(value)
         if share is None:
             return text
         return f"{text} ({share * 100:.0f} %)" if row.endswith("MB/s") else f"{text} ({share:.1f}x)"
@@ -250,21 +171,11 @@ class Comparison:
             return "-"
         return f"{ours / theirs:.2f}" if row.endswith(("MB/s", "%")) else f"{theirs / ours:.2f}"
 
-    def disturbed(self):
-        """Says so when others were at work before the measurement began."""
-        busy = self.load_before / os.cpu_count()
-        return f", which had other work (load {self.load_before:.1f} before the run)" if busy > 0.25 else ""
-
     def head(self):
-        mainstem = subprocess.run([self.arguments.mainstem, "--version"], stdout=subprocess.PIPE, text=True).stdout
-        java = subprocess.run(["java", "-version"], stderr=subprocess.PIPE, text=True).stderr.splitlines()[0]
-        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
         rate = self.results.settings.get("rate records/s")
         return [
-            f"Measured {datetime.date.today()}: {mainstem.strip()}; Apache Kafka {kafka.version()}, {java}, "
-            f"{' '.join(kafka.HEAP)}, G1, KRaft combined; {os.cpu_count()} cores, {memory:.0f} GiB, "
-            f"Linux {platform.release()}. Client and broker share the machine"
-            f"{self.disturbed()}.",
+            f"Measured {datetime.date.today()}: {self.ours.version()}; {self.theirs.version()}; {self.machine}. "
+            f"Client and broker share the machine{self.machine.disturbed()}.",
             "",
             f"Client: `mainstem bench`, requests encoded beforehand, batches of {BATCH_BYTES} bytes (before compression), "
             f"linger none (batches are full), {PARTITIONS} partitions, 2 connections with 5 requests in flight each; "
@@ -277,13 +188,6 @@ class Comparison:
         ]
 
 
-def write(path, table):
-    text = path.read_text()
-    head, rest = text.split(BEGIN, 1)
-    _, tail = rest.split(END, 1)
-    path.write_text(f"{head}{BEGIN}\n{table}\n{END}{tail}")
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--mainstem", required=True, help="the binary")
@@ -293,15 +197,13 @@ def main():
     parser.add_argument("--scratch", help="folder for data and ceilings [default: the temporary folder]")
     parser.add_argument("--write", type=pathlib.Path, help="document to put the table into")
     arguments = parser.parse_args()
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    files = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (files, hard))
+    open_enough_files()
     kafka.libraries()
     with tempfile.TemporaryDirectory(dir=arguments.scratch) as scratch:
         table = Comparison(arguments, pathlib.Path(scratch)).run()
     print(table)
     if arguments.write:
-        write(arguments.write, table)
+        write(arguments.write, "figures", table)
 
 
 if __name__ == "__main__":
