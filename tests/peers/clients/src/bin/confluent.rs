@@ -170,7 +170,7 @@ async fn transaction(writer: &Writer, values: &Values, first: u64) -> Outcome<()
     for number in first..first + RECORDS_PER_TRANSACTION {
         // Without a callback, as its documentation has it: the commit fails when a record did.
         let record = writer.record(number, &values.get(number))?;
-        drop(writer.producer.send(record).await?);
+        drop(Producer::send(&writer.producer, record).await?);
     }
     Ok(writer.producer.commit_transaction().await?)
 }
