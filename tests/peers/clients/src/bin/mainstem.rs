@@ -12,9 +12,12 @@ use client_loads::{
 };
 use mainstem_client::{
     Acks, Admin, AdminConfig, AutoOffsetReset, Consumer, ConsumerConfig, NewTopic, Polled,
-    Producer, ProducerConfig, ProducerRecord, TopicPartition,
+    Producer, ProducerConfig, ProducerRecord, Received, RecordBatch, TopicPartition,
 };
 use tokio::runtime::Handle;
+
+/// Whoever wants so many records at a time reads them by batches.
+const BULK_RECORDS: usize = 10_000;
 
 fn producer_config(task: &Task) -> ProducerConfig {
     ProducerConfig::new(&*task.bootstrap)
@@ -92,12 +95,30 @@ fn value_bytes(polled: &Polled) -> u64 {
     polled.records().map(|record| record.value.as_ref().map_or(0, Bytes::len) as u64).sum()
 }
 
+/// Counts the records of a batch and the bytes of their values.
+fn counted(batch: &RecordBatch) -> Outcome<(u64, u64)> {
+    let (mut records, mut bytes) = (0, 0);
+    for record in batch {
+        bytes += record?.value.map_or(0, <[u8]>::len) as u64;
+        records += 1;
+    }
+    Ok((records, bytes))
+}
+
 async fn consume(task: &Task) -> Outcome<Report> {
     let consumer = consumer(task).await?;
     let measurement = Measurement::begin(task.duration);
     assign(&consumer, task)?;
     let (mut records, mut bytes) = (0, 0);
     while records < task.records {
+        if BULK_RECORDS <= task.poll_records {
+            if let Some(Received::Batch(batch)) = consumer.next_batch(POLL).await? {
+                let counted = counted(&batch)?;
+                records += counted.0;
+                bytes += counted.1;
+            }
+            continue;
+        }
         let polled = consumer.poll(POLL).await?;
         records += polled.records().count() as u64;
         bytes += value_bytes(&polled);
