@@ -35,8 +35,8 @@ pub(crate) enum Appended {
     Done { delivery: Delivery, wake: bool },
     /// The number of partitions is not known; the record was given back.
     NeedsMetadata(ProducerRecord),
-    /// The buffer is full; the record was given back.
-    NeedsMemory(ProducerRecord),
+    /// The buffer is full; the record was given back. `wake`: the sender does not know it yet.
+    NeedsMemory { record: ProducerRecord, wake: bool },
 }
 
 #[derive(Debug, Default)]
@@ -131,8 +131,8 @@ impl Accumulator {
             return Ok(Appended::NeedsMetadata(record));
         };
         if self.used_bytes > 0 && self.used_bytes + size_bytes > self.memory_bytes_max {
-            self.memory_wanted = true;
-            return Ok(Appended::NeedsMemory(record));
+            let wake = !std::mem::replace(&mut self.memory_wanted, true);
+            return Ok(Appended::NeedsMemory { record, wake });
         }
         let count = i32::try_from(queues.partitions.len()).unwrap_or(i32::MAX);
         let custom = || self.partitioner.as_ref()?.partition(&record, count);

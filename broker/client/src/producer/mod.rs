@@ -122,7 +122,7 @@ impl Producer {
     pub async fn send(&self, record: ProducerRecord) -> Result<Delivery> {
         match self.append(record)? {
             Appended::Done { delivery, .. } => Ok(delivery),
-            Appended::NeedsMetadata(record) | Appended::NeedsMemory(record) => {
+            Appended::NeedsMetadata(record) | Appended::NeedsMemory { record, .. } => {
                 self.send_later(record).await
             }
         }
@@ -133,7 +133,7 @@ impl Producer {
     pub fn try_send(&self, record: ProducerRecord) -> Result<Delivery, TrySendError> {
         match self.append(record)? {
             Appended::Done { delivery, .. } => Ok(delivery),
-            Appended::NeedsMemory(record) => Err(TrySendError::Full(record)),
+            Appended::NeedsMemory { record, .. } => Err(TrySendError::Full(record)),
             Appended::NeedsMetadata(record) => {
                 self.inner.shared.tell(|sender, _| sender.want_topic(&record.topic))?;
                 Err(TrySendError::Unknown(record))
@@ -151,10 +151,11 @@ impl Producer {
         let now = self.inner.shared.now();
         let appended = self.inner.accumulator.lock().append(now, record)?;
         match &appended {
-            Appended::Done { wake: true, .. } | Appended::NeedsMemory(_) => {
+            // Whoever waits for room asks after every pass of the driver: it must not answer each time.
+            Appended::Done { wake: true, .. } | Appended::NeedsMemory { wake: true, .. } => {
                 self.inner.shared.wake_driver();
             }
-            Appended::Done { wake: false, .. } | Appended::NeedsMetadata(_) => {}
+            Appended::Done { .. } | Appended::NeedsMemory { .. } | Appended::NeedsMetadata(_) => {}
         }
         Ok(appended)
     }
@@ -173,7 +174,7 @@ impl Producer {
                         return Some(Err(error));
                     }
                 }
-                Ok(Appended::NeedsMemory(record)) => left = Some(record),
+                Ok(Appended::NeedsMemory { record, .. }) => left = Some(record),
                 Err(error) => return Some(Err(error)),
             }
             None
