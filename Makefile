@@ -11,7 +11,7 @@ DATA ?= examples/data/flights-2013-01.csv.gz
 CARGO ?= cargo
 
 # Always the whole workspace: a selection of packages has other features, and would build its dependencies anew.
-.PHONY: demo test lint bench bench-kafka bench-clients clean build setup setup-test plugins foreign crash-loop power-cuts sim plants
+.PHONY: demo test lint bench bench-kafka against-kafka bench-clients clean build setup setup-test plugins foreign crash-loop power-cuts sim plants
 
 demo: build plugins
 	python3 examples/demo.py --flights $(DATA)
@@ -27,7 +27,8 @@ foreign: build
 
 lint: setup
 	$(CARGO) fmt --all --check
-	$(CARGO) clippy --release --workspace --all-targets -- -D warnings
+	$(CARGO) clippy --release --workspace --all-targets --test against_a_broker --test against_a_secured_broker \
+		-- -D warnings
 
 bench: build
 	$(CARGO) bench --workspace --bench throughput
@@ -49,6 +50,11 @@ sim: setup
 # Does the simulator find bugs? Those of tests/plants are planted one by one; prints a table. PLANTS="name ..." for some.
 plants: setup
 	CARGO="$(CARGO)" tests/plants.sh $(PLANTS)
+
+# The suites of the client and of Streams against Apache Kafka, which is fetched first. TESTS="name ..." for some.
+against-kafka: setup
+	.ci/setup.sh build kafka
+	CARGO="$(CARGO)" tests/peers/against.sh $(TESTS)
 
 # Beside Apache Kafka, which is fetched first; see docs/benchmarks.md. BENCH="--rounds 1" makes it short.
 bench-kafka: build

@@ -41,8 +41,9 @@ for purpose in "$@"; do
         need golang-go go "builds franz-go, which wants Go 1.26: an older one has to be replaced by hand"
     fi
     if [ "$purpose" = kafka ]; then
-        need default-jre-headless java "Apache Kafka, which is measured beside, runs on it"
+        need default-jre-headless java "Apache Kafka, which is measured and tested beside, runs on it"
         need maven mvn "fetches Apache Kafka's artefacts"
+        need openssl openssl "makes certificates for a Kafka that encrypts"
     fi
 done
 

@@ -1,5 +1,5 @@
 //! Streams against our own broker: the suite of `tests/streams/`, each function on a broker of its
-//! own. The same functions run against Apache's broker by hand; see
+//! own. The same functions run against Apache Kafka with `make against-kafka`; see
 //! `streams/tests/against_a_broker.rs`.
 
 #[path = "streams/mod.rs"]
@@ -17,9 +17,4 @@ macro_rules! against_ours {
     };
 }
 
-against_ours! {
-    crashes => streams::words::crashes;
-    wiped_state => streams::words::wiped_state;
-    two_instances => streams::words::two_instances;
-    exact_to_the_end => streams::windows::exact_to_the_end;
-}
+streams::suite!(against_ours);

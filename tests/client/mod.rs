@@ -15,6 +15,54 @@ pub(crate) mod round_trip;
 pub(crate) mod sharing;
 pub(crate) mod transactions;
 
+/// Every test of the suite, given to a macro that makes them run against some broker.
+macro_rules! suite {
+    ($against:ident) => {
+        $against! {
+            plain => client::round_trip::round_trip, mainstem_client::Compression::None;
+            gzip => client::round_trip::round_trip, mainstem_client::Compression::Gzip;
+            snappy => client::round_trip::round_trip, mainstem_client::Compression::Snappy;
+            lz4 => client::round_trip::round_trip, mainstem_client::Compression::Lz4;
+            zstd => client::round_trip::round_trip, mainstem_client::Compression::Zstd;
+            oddities => client::round_trip::oddities;
+            nothing_waits_that_must_not => client::producing::nothing_waits_that_must_not;
+            partitions_are_chosen => client::producing::partitions_are_chosen;
+            batches_are_read_in_place => client::batches::batches_are_read_in_place;
+            batches_begin_where_we_are => client::batches::batches_begin_where_we_are;
+            idempotent_through_cuts => client::retries::idempotent_through_cuts;
+            commit_and_abort => client::transactions::commit_and_abort;
+            open_transaction_is_invisible => client::transactions::open_transaction_is_invisible;
+            zombie_is_fenced => client::transactions::zombie_is_fenced;
+            offsets_in_a_transaction => client::transactions::offsets_in_a_transaction;
+            transactions_are_found_and_ended => client::operators::transactions_are_found_and_ended;
+            records_are_deleted => client::administration::records_are_deleted;
+            groups_are_administered => client::administration::groups_are_administered;
+            disks_and_leaders => client::administration::disks_and_leaders;
+            features_have_levels => client::administration::features_have_levels;
+            rebalance => client::groups::rebalance;
+            commit_around_a_rebalance => client::groups::commit_around_a_rebalance;
+            resume_and_reset => client::groups::resume_and_reset;
+            auto_commit => client::groups::auto_commit;
+            share_eager => client::sharing::share, client::sharing::Way::Eager;
+            share_cooperative => client::sharing::share, client::sharing::Way::Cooperative;
+            share_served => client::sharing::share, client::sharing::Way::Served;
+            static_eager => client::sharing::static_member_returns, client::sharing::Way::Eager;
+            static_cooperative => client::sharing::static_member_returns, client::sharing::Way::Cooperative;
+            static_served => client::sharing::static_member_returns, client::sharing::Way::Served;
+            pattern_classic => client::sharing::pattern, client::sharing::Way::Cooperative;
+            pattern_served => client::sharing::pattern, client::sharing::Way::Served;
+            from_classic_to_served => client::sharing::cross_over,
+                client::sharing::Way::Cooperative, client::sharing::Way::Served;
+            from_served_to_classic => client::sharing::cross_over,
+                client::sharing::Way::Served, client::sharing::Way::Cooperative;
+            long_polls_delay_nobody => client::polling::long_polls_delay_nobody;
+            two_members => client::exactly_once::two_members;
+            zombie_member => client::exactly_once::zombie_member;
+        }
+    };
+}
+pub(crate) use suite;
+
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 

@@ -6,6 +6,19 @@
 pub(crate) mod windows;
 pub(crate) mod words;
 
+/// Every test of the suite, given to a macro that makes them run against some broker.
+macro_rules! suite {
+    ($against:ident) => {
+        $against! {
+            crashes => streams::words::crashes;
+            wiped_state => streams::words::wiped_state;
+            two_instances => streams::words::two_instances;
+            exact_to_the_end => streams::windows::exact_to_the_end;
+        }
+    };
+}
+pub(crate) use suite;
+
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};

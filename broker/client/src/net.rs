@@ -6,7 +6,7 @@
 //!
 //! This file and its folder are all of the crate that knows sockets and time: [`transport`] makes
 //! connections and brings what their authentication needs, [`tls`] encrypts them, [`tokens`] keeps
-//! OAUTHBEARER's tokens.
+//! OAUTHBEARER's tokens. (Unsecured tokens, for development, have a look at the clock too.)
 
 #[cfg(feature = "tls")]
 mod tls;

@@ -4,6 +4,7 @@
 //! count, not a copy. Offsets and partitions are plain integers here, at the door of the crate;
 //! inside, the machines use the newtypes of the protocol crate.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -26,6 +27,18 @@ impl fmt::Display for TopicPartition {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}-{}", self.topic, self.partition)
     }
+}
+
+/// Partitions as requests name them: by topic, in the order of names.
+pub(crate) fn by_topic<'a, T>(
+    partitions: impl IntoIterator<Item = &'a TopicPartition>,
+    topic: impl Fn(String, &[&TopicPartition]) -> T,
+) -> Vec<T> {
+    let mut topics: BTreeMap<&str, Vec<&TopicPartition>> = BTreeMap::new();
+    for partition in partitions {
+        topics.entry(&partition.topic).or_default().push(partition);
+    }
+    topics.into_iter().map(|(name, of_topic)| topic(name.to_owned(), &of_topic)).collect()
 }
 
 /// A record header. A key may occur more than once; the order is kept.

@@ -1,12 +1,6 @@
 //! The client's security against the broker whose properties files `MAINSTEM_TEST_SECURED` names.
 //!
-//! For Apache's broker as a peer, by hand; without the variable there is nothing to do:
-//!
-//! ```sh
-//! export MAINSTEM_TEST_SECURED=$(tests/peers/kafka.py start-secured /tmp/secured)
-//! cargo test -p mainstem-client --test against_a_secured_broker
-//! tests/peers/kafka.py stop /tmp/secured
-//! ```
+//! For Apache's broker as a peer: `make against-kafka`. It is no part of `cargo test`.
 //!
 //! Every way in is a round trip of records through a group, so that the coordinator's connection
 //! is made too; every way that must be closed is tried with all three clients' first calls.
@@ -30,15 +24,16 @@ const SESSION: Duration = Duration::from_secs(2);
 
 type Properties = BTreeMap<String, String>;
 
-fn folder() -> Option<PathBuf> {
-    std::env::var_os("MAINSTEM_TEST_SECURED").map(PathBuf::from)
+fn folder() -> PathBuf {
+    let named = std::env::var_os("MAINSTEM_TEST_SECURED");
+    PathBuf::from(named.expect("MAINSTEM_TEST_SECURED names a folder of properties files"))
 }
 
-fn properties(name: &str) -> Option<Properties> {
-    let path = folder()?.join(format!("{name}.properties"));
+fn properties(name: &str) -> Properties {
+    let path = folder().join(format!("{name}.properties"));
     let text = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     let pairs = text.lines().filter_map(|line| line.split_once('='));
-    Some(pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect())
+    pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
 fn set(properties: &mut Properties, name: &str, value: impl Into<String>) {
@@ -109,9 +104,8 @@ macro_rules! round_trips {
     ($($name:ident => $file:literal;)*) => {
         $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
         async fn $name() {
-            if let Some(properties) = properties($file) {
-                round_trip(&properties["bootstrap.servers"], security(&properties)).await;
-            }
+            let properties = properties($file);
+            round_trip(&properties["bootstrap.servers"], security(&properties)).await;
         })*
     };
 }
@@ -133,9 +127,7 @@ round_trips! {
 async fn a_wrong_password_is_refused() {
     for mechanism in ["plain", "scram-sha-256", "scram-sha-512"] {
         for listener in ["sasl_plaintext", "sasl_ssl"] {
-            let Some(mut properties) = properties(&format!("{listener}-{mechanism}")) else {
-                return;
-            };
+            let mut properties = properties(&format!("{listener}-{mechanism}"));
             let wrong = properties["sasl.jaas.config"].replace("alice-secret", "guessed-secret");
             set(&mut properties, "sasl.jaas.config", wrong);
             let reason = refused(&properties).await;
@@ -147,7 +139,7 @@ async fn a_wrong_password_is_refused() {
 
 #[tokio::test]
 async fn an_expired_token_is_refused() {
-    let Some(properties) = properties("sasl_plaintext-oauthbearer") else { return };
+    let properties = properties("sasl_plaintext-oauthbearer");
     let expired = UnsecuredTokens::new("alice").lifetime(Duration::ZERO);
     let security = Security::sasl_over_plaintext(Sasl::oauth_bearer(Arc::new(expired)));
     let config = ProducerConfig::new(&properties["bootstrap.servers"]).security(security);
@@ -157,7 +149,7 @@ async fn an_expired_token_is_refused() {
 
 #[tokio::test]
 async fn a_port_that_authenticates_nobody_is_refused() {
-    let Some(mut properties) = properties("sasl_plaintext-plain") else { return };
+    let mut properties = properties("sasl_plaintext-plain");
     set(&mut properties, "bootstrap.servers", plain_port());
     let reason = refused(&properties).await;
     assert!(reason.contains("ILLEGAL_SASL_STATE"), "{reason}");
@@ -165,7 +157,7 @@ async fn a_port_that_authenticates_nobody_is_refused() {
 
 /// The listener that authenticates nobody.
 fn plain_port() -> String {
-    let settings = folder().expect("a folder").join("../server.properties");
+    let settings = folder().join("../server.properties");
     let text = std::fs::read_to_string(settings).expect("the broker's settings");
     let listeners = text.lines().find_map(|line| line.strip_prefix("listeners=PLAINTEXT://"));
     listeners.and_then(|rest| rest.split(',').next()).expect("a plain listener").to_owned()
@@ -174,8 +166,8 @@ fn plain_port() -> String {
 #[tokio::test]
 async fn an_unknown_authority_is_refused() {
     for name in ["ssl", "sasl_ssl-plain"] {
-        let Some(mut properties) = properties(name) else { return };
-        let stranger = folder().expect("a folder").join("stranger.pem");
+        let mut properties = properties(name);
+        let stranger = folder().join("stranger.pem");
         set(&mut properties, "ssl.truststore.location", stranger.display().to_string());
         let reason = refused(&properties).await;
         assert!(reason.contains("UnknownIssuer"), "{reason}");
@@ -184,7 +176,7 @@ async fn an_unknown_authority_is_refused() {
 
 #[tokio::test]
 async fn a_server_by_another_name_is_refused_unless_names_do_not_count() {
-    let Some(mut properties) = properties("ssl") else { return };
+    let mut properties = properties("ssl");
     let by_address = properties["bootstrap.servers"].replace("localhost", "127.0.0.1");
     set(&mut properties, "bootstrap.servers", by_address);
     let reason = refused(&properties).await;
@@ -195,7 +187,7 @@ async fn a_server_by_another_name_is_refused_unless_names_do_not_count() {
 
 #[tokio::test]
 async fn a_client_without_a_certificate_is_refused_where_one_is_wanted() {
-    let Some(mut properties) = properties("mutual") else { return };
+    let mut properties = properties("mutual");
     properties.retain(|name, _| !name.starts_with("ssl.keystore"));
     refused(&properties).await;
 }
@@ -218,7 +210,7 @@ async fn command_until(properties: &Properties, security: Security, done: impl F
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sessions_are_renewed() {
     for mechanism in ["plain", "scram-sha-512"] {
-        let Some(properties) = properties(&format!("short-{mechanism}")) else { return };
+        let properties = properties(&format!("short-{mechanism}"));
         let begun = Instant::now();
         let three_sessions = || begun.elapsed() > 3 * SESSION;
         command_until(&properties, security(&properties), three_sessions).await;
@@ -228,7 +220,7 @@ async fn sessions_are_renewed() {
 /// Tokens that live as long as a session: each renewal needs another one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sessions_are_renewed_with_new_tokens() {
-    let Some(properties) = properties("short-oauthbearer") else { return };
+    let properties = properties("short-oauthbearer");
     let asked = Arc::new(AtomicUsize::new(0));
     let count = asked.clone();
     let provider = move || {
@@ -242,7 +234,7 @@ async fn sessions_are_renewed_with_new_tokens() {
 /// Connections share a token, and a provider that fails is asked again.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tokens_are_shared_and_asked_for_again() {
-    let Some(properties) = properties("sasl_plaintext-oauthbearer") else { return };
+    let properties = properties("sasl_plaintext-oauthbearer");
     let asked = Arc::new(AtomicUsize::new(0));
     let count = asked.clone();
     let provider = move || {

@@ -5,9 +5,9 @@ use mainstem_protocol::messages::elect_leaders::TopicPartitions;
 
 use super::machine::Target;
 use super::routing::Answers;
-use super::{Admin, by_topic, refused};
+use super::{Admin, refused};
 use crate::error::Result;
-use crate::records::TopicPartition;
+use crate::records::{TopicPartition, by_topic};
 
 /// Who is to lead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use mainstem_protocol::messages::UpdateFeaturesRequest;
 use mainstem_protocol::messages::update_features::FeatureUpdateKey;
-use mainstem_protocol::messages::{ApiVersionsRequest, UpdateFeaturesRequest};
 
 use super::machine::Target;
 use super::{Admin, refused};
+use crate::core::versions;
 use crate::error::Result;
 
 /// The features of a cluster by name, such as `metadata.version` and `transaction.version`.
@@ -42,11 +43,7 @@ pub struct FeatureUpdate {
 
 impl Admin {
     pub async fn describe_features(&self) -> Result<Features> {
-        let build = |_| ApiVersionsRequest {
-            client_software_name: "mainstem-client".to_owned(),
-            client_software_version: env!("CARGO_PKG_VERSION").to_owned(),
-        };
-        let response = self.ask(&Target::Any, i16::MAX, build).await?;
+        let response = self.ask(&Target::Any, i16::MAX, |_| versions::request()).await?;
         refused("describe features", response.error_code, None)?;
         let supported = response.supported_features.into_iter();
         let finalized = response.finalized_features.into_iter();

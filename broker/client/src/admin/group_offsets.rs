@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 
 use mainstem_protocol::ErrorCode;
-use mainstem_protocol::messages::offset_commit::{
-    OffsetCommitRequestPartition, OffsetCommitRequestTopic,
-};
+use mainstem_protocol::messages::offset_commit::OffsetCommitResponsePartition;
 use mainstem_protocol::messages::offset_delete::{
     OffsetDeleteRequestPartition, OffsetDeleteRequestTopic,
 };
@@ -16,13 +14,10 @@ use mainstem_protocol::messages::{
 
 use super::machine::Target;
 use super::routing::{Answers, in_order};
-use super::{Admin, by_topic, refused};
-use crate::core::committed::{self, OFFSET_FETCH_CAP};
+use super::{Admin, refused};
+use crate::core::committed::{self, OFFSET_COMMIT_CAP, OFFSET_FETCH_CAP};
 use crate::error::{Cause, ClientError, Result};
-use crate::records::{OffsetAndMetadata, TopicPartition};
-
-/// Version 10 names topics by id.
-const OFFSET_COMMIT_CAP: i16 = 9;
+use crate::records::{OffsetAndMetadata, TopicPartition, by_topic};
 
 impl Admin {
     /// All committed offsets of a group.
@@ -52,29 +47,16 @@ impl Admin {
         offsets: &[(TopicPartition, OffsetAndMetadata)],
     ) -> Result<Answers<()>> {
         let partitions: Vec<TopicPartition> = offsets.iter().map(|(it, _)| it.clone()).collect();
-        let offsets: BTreeMap<_, _> = offsets.iter().map(|(it, offset)| (it, offset)).collect();
-        let row = |it: &TopicPartition| {
-            let offset = offsets.get(it).copied().cloned().unwrap_or_default();
-            OffsetCommitRequestPartition {
-                partition_index: it.partition,
-                committed_offset: offset.offset,
-                committed_leader_epoch: offset.leader_epoch.unwrap_or(-1),
-                committed_metadata: Some(offset.metadata),
-            }
-        };
+        let topics = committed::commit_topics(&offsets.iter().cloned().collect());
         let build = |_| OffsetCommitRequest {
             group_id: group.to_owned(),
-            topics: by_topic(&partitions, |name, of_topic| OffsetCommitRequestTopic {
-                name,
-                partitions: of_topic.iter().map(|it| row(it)).collect(),
-                ..OffsetCommitRequestTopic::default()
-            }),
+            topics: topics.clone(),
             ..OffsetCommitRequest::default()
         };
         let read = |response: OffsetCommitResponse| {
             let rows = response.topics.into_iter().flat_map(|topic| {
                 let name = topic.name;
-                let row = move |row: mainstem_protocol::messages::offset_commit::OffsetCommitResponsePartition| {
+                let row = move |row: OffsetCommitResponsePartition| {
                     (TopicPartition::new(name.as_str(), row.partition_index), row.error_code)
                 };
                 topic.partitions.into_iter().map(row)

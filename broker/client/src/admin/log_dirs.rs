@@ -11,9 +11,9 @@ use mainstem_protocol::messages::{AlterReplicaLogDirsRequest, DescribeLogDirsReq
 
 use super::machine::Target;
 use super::routing::{Answers, in_order};
-use super::{Admin, by_topic, refused};
+use super::{Admin, refused};
 use crate::error::{ClientError, Result};
-use crate::records::TopicPartition;
+use crate::records::{TopicPartition, by_topic};
 
 /// One log directory of a broker.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -306,18 +306,6 @@ impl Admin {
     }
 }
 
-/// Partitions as requests name them: by topic, in the order of names.
-fn by_topic<T>(
-    partitions: &[TopicPartition],
-    topic: impl Fn(String, &[&TopicPartition]) -> T,
-) -> Vec<T> {
-    let mut topics: BTreeMap<&str, Vec<&TopicPartition>> = BTreeMap::new();
-    for partition in partitions {
-        topics.entry(&partition.topic).or_default().push(partition);
-    }
-    topics.into_iter().map(|(name, of_topic)| topic(name.to_owned(), &of_topic)).collect()
-}
-
 /// An error code of an answer as an error of ours.
 fn refused(operation: &str, code: ErrorCode, message: Option<String>) -> Result<()> {
     if code.is_ok() {

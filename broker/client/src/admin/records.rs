@@ -1,12 +1,14 @@
 //! Records: deleting those before an offset (KIP-107).
 
+use std::collections::BTreeMap;
+
 use mainstem_protocol::messages::delete_records::{DeleteRecordsPartition, DeleteRecordsTopic};
 use mainstem_protocol::messages::{DeleteRecordsRequest, DeleteRecordsResponse};
 
+use super::Admin;
 use super::routing::{Answers, Row};
-use super::{Admin, by_topic};
 use crate::error::Result;
-use crate::records::TopicPartition;
+use crate::records::{TopicPartition, by_topic};
 
 impl Admin {
     /// Deletes what lies before an offset in each of these partitions; -1 stands for the high
@@ -18,9 +20,7 @@ impl Admin {
     /// `POLICY_VIOLATION` for topics that are compacted only.
     pub async fn delete_records(&self, before: &[(TopicPartition, i64)]) -> Result<Answers<i64>> {
         let timeout_ms = self.timeout_ms();
-        let offset_of = |partition: &TopicPartition| {
-            before.iter().find(|(it, _)| it == partition).map_or(0, |(_, offset)| *offset)
-        };
+        let offsets: BTreeMap<_, _> = before.iter().map(|(it, offset)| (it, *offset)).collect();
         let build = |partitions: &[TopicPartition]| DeleteRecordsRequest {
             topics: by_topic(partitions, |name, partitions| DeleteRecordsTopic {
                 name,
@@ -28,7 +28,7 @@ impl Admin {
                     .iter()
                     .map(|it| DeleteRecordsPartition {
                         partition_index: it.partition,
-                        offset: offset_of(it),
+                        offset: offsets[it],
                     })
                     .collect(),
             }),

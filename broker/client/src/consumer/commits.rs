@@ -13,21 +13,16 @@ use std::time::Duration;
 use mainstem_platform::{Instant, Now};
 use mainstem_protocol::ErrorCode;
 use mainstem_protocol::messages::OffsetCommitRequest;
-use mainstem_protocol::messages::offset_commit::{
-    OffsetCommitRequestPartition, OffsetCommitRequestTopic,
-};
 
 use super::machine::Tag;
 use super::membership::{Ask, Membership};
 use crate::core::backoff::Backoff;
+use crate::core::committed::{OFFSET_COMMIT_CAP, commit_topics};
 use crate::core::wire::Answer;
 use crate::core::{Failure, OperationId, Wire};
 use crate::error::{Cause, ClientError, Result};
 use crate::limits::{OPERATIONS_MAX, RETRY_BACKOFF, RETRY_BACKOFF_MAX};
 use crate::records::{GroupMetadata, OffsetAndMetadata, TopicPartition};
-
-/// Version 10 names topics by id.
-const VERSION_CAP: i16 = 9;
 
 /// What a refused commit means to the membership.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -121,11 +116,11 @@ impl Commits {
             generation_id_or_member_epoch: commit.group.generation_id,
             member_id: commit.group.member_id.clone(),
             group_instance_id: commit.group.group_instance_id.clone(),
-            topics: by_topic(&commit.offsets),
+            topics: commit_topics(&commit.offsets),
             ..OffsetCommitRequest::default()
         };
         self.busy = true;
-        wire.send(now.instant, route, &request, VERSION_CAP, self.timeout, Tag::Commit);
+        wire.send(now.instant, route, &request, OFFSET_COMMIT_CAP, self.timeout, Tag::Commit);
     }
 
     fn finish(&mut self, commit: &Commit, result: Result<()>) {
@@ -217,27 +212,4 @@ impl Commits {
         let first = self.queue.front().filter(|_| !self.busy)?;
         crate::core::earlier(self.backoff.deadline(now), Some(first.deadline))
     }
-}
-
-fn by_topic(
-    offsets: &BTreeMap<TopicPartition, OffsetAndMetadata>,
-) -> Vec<OffsetCommitRequestTopic> {
-    let mut topics: Vec<OffsetCommitRequestTopic> = Vec::new();
-    for (partition, offset) in offsets {
-        let entry = OffsetCommitRequestPartition {
-            partition_index: partition.partition,
-            committed_offset: offset.offset,
-            committed_leader_epoch: offset.leader_epoch.unwrap_or(-1),
-            committed_metadata: Some(offset.metadata.clone()),
-        };
-        match topics.last_mut().filter(|topic| *topic.name == *partition.topic) {
-            Some(topic) => topic.partitions.push(entry),
-            None => topics.push(OffsetCommitRequestTopic {
-                name: partition.topic.to_string(),
-                partitions: vec![entry],
-                ..OffsetCommitRequestTopic::default()
-            }),
-        }
-    }
-    topics
 }

@@ -1,18 +1,22 @@
-//! The wire forms of committed offsets: asking for them, reading the answer.
+//! The wire forms of committed offsets: asking for them, reading the answer, committing.
 
 use std::collections::BTreeMap;
 
 use mainstem_protocol::ErrorCode;
 use mainstem_protocol::messages::OffsetFetchRequest;
+use mainstem_protocol::messages::offset_commit::{
+    OffsetCommitRequestPartition, OffsetCommitRequestTopic,
+};
 use mainstem_protocol::messages::offset_fetch::{
     OffsetFetchRequestGroup, OffsetFetchRequestTopic, OffsetFetchRequestTopics,
 };
 
 use super::wire::{Answer, Failure};
-use crate::records::{OffsetAndMetadata, TopicPartition};
+use crate::records::{OffsetAndMetadata, TopicPartition, by_topic};
 
-/// Version 10 names topics by id.
+/// Version 10 of both names topics by id.
 pub(crate) const OFFSET_FETCH_CAP: i16 = 9;
+pub(crate) const OFFSET_COMMIT_CAP: i16 = 9;
 
 /// What a coordinator answered. Partitions without a committed offset are absent.
 #[derive(Debug)]
@@ -31,7 +35,7 @@ pub(crate) fn request(
     stable: bool,
     version: i16,
 ) -> OffsetFetchRequest {
-    let topics = partitions.map(by_topic);
+    let topics = partitions.map(named);
     if version < 8 {
         let topic = |(name, partition_indexes)| OffsetFetchRequestTopic { name, partition_indexes };
         return OffsetFetchRequest {
@@ -59,12 +63,25 @@ pub(crate) fn request(
     }
 }
 
-fn by_topic(partitions: &[TopicPartition]) -> Vec<(String, Vec<i32>)> {
-    let mut topics: BTreeMap<&str, Vec<i32>> = BTreeMap::new();
-    for partition in partitions {
-        topics.entry(&partition.topic).or_default().push(partition.partition);
-    }
-    topics.into_iter().map(|(name, indexes)| (name.to_owned(), indexes)).collect()
+fn named(partitions: &[TopicPartition]) -> Vec<(String, Vec<i32>)> {
+    by_topic(partitions, |name, of| (name, of.iter().map(|it| it.partition).collect()))
+}
+
+/// Offsets as a commit names them.
+pub(crate) fn commit_topics(
+    offsets: &BTreeMap<TopicPartition, OffsetAndMetadata>,
+) -> Vec<OffsetCommitRequestTopic> {
+    let entry = |partition: &TopicPartition| OffsetCommitRequestPartition {
+        partition_index: partition.partition,
+        committed_offset: offsets[partition].offset,
+        committed_leader_epoch: offsets[partition].leader_epoch.unwrap_or(-1),
+        committed_metadata: Some(offsets[partition].metadata.clone()),
+    };
+    by_topic(offsets.keys(), |name, of| OffsetCommitRequestTopic {
+        name,
+        partitions: of.iter().map(|it| entry(it)).collect(),
+        ..OffsetCommitRequestTopic::default()
+    })
 }
 
 pub(crate) fn read(answer: Answer) -> Result<Committed, Failure> {

@@ -3,7 +3,15 @@
 use std::collections::BTreeMap;
 
 use mainstem_protocol::Request;
-use mainstem_protocol::messages::ApiVersionsResponse;
+use mainstem_protocol::messages::{ApiVersionsRequest, ApiVersionsResponse};
+
+/// Asks a broker what it speaks, and tells it who asks (KIP-511).
+pub(crate) fn request() -> ApiVersionsRequest {
+    ApiVersionsRequest {
+        client_software_name: "mainstem-client".to_owned(),
+        client_software_version: env!("CARGO_PKG_VERSION").to_owned(),
+    }
+}
 
 /// What one broker answered to ApiVersions.
 #[derive(Debug, Clone, Default)]

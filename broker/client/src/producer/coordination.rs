@@ -19,7 +19,7 @@ use super::transaction::{Ask, Identity, OffsetsJob, Phase, Transaction};
 use crate::core::wire::Answer;
 use crate::core::{Failure, Route, Wire};
 use crate::error::{Cause, ClientError};
-use crate::records::{OffsetAndMetadata, TopicPartition};
+use crate::records::{OffsetAndMetadata, TopicPartition, by_topic};
 
 /// The highest versions that mean TV1, and those that mean TV2.
 const ADD_PARTITIONS_CAP: i16 = 3;
@@ -56,7 +56,12 @@ impl Transaction {
                     v3_and_below_transactional_id: self.id.clone(),
                     v3_and_below_producer_id: id,
                     v3_and_below_producer_epoch: epoch,
-                    v3_and_below_topics: by_topic(self.adding.iter()),
+                    v3_and_below_topics: by_topic(&self.adding, |name, of| {
+                        AddPartitionsToTxnTopic {
+                            name,
+                            partitions: of.iter().map(|it| it.partition).collect(),
+                        }
+                    }),
                     ..AddPartitionsToTxnRequest::default()
                 };
                 wire.send(now, route, &request, ADD_PARTITIONS_CAP, timeout, tag);
@@ -330,22 +335,6 @@ impl Transaction {
             _ => self.fail_abortable(cause),
         }
     }
-}
-
-fn by_topic<'a>(
-    partitions: impl Iterator<Item = &'a TopicPartition>,
-) -> Vec<AddPartitionsToTxnTopic> {
-    let mut topics: Vec<AddPartitionsToTxnTopic> = Vec::new();
-    for partition in partitions {
-        match topics.last_mut().filter(|topic| *topic.name == *partition.topic) {
-            Some(topic) => topic.partitions.push(partition.partition),
-            None => topics.push(AddPartitionsToTxnTopic {
-                name: partition.topic.to_string(),
-                partitions: vec![partition.partition],
-            }),
-        }
-    }
-    topics
 }
 
 fn offsets_by_topic(job: &OffsetsJob) -> Vec<TxnOffsetCommitRequestTopic> {

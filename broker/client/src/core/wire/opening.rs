@@ -18,7 +18,7 @@ use mainstem_protocol::{ErrorCode, Request};
 use super::link::{State, Step};
 use super::{ConnectionId, NetEffect, Route, Wire};
 use crate::core::sasl::{Exchange, Next, Prepared};
-use crate::core::versions::Versions;
+use crate::core::versions::{self, Versions};
 use crate::error::Cause;
 use crate::limits::{AUTHENTICATION_TIMEOUT, CONNECT_TIMEOUT};
 
@@ -38,11 +38,7 @@ impl<T> Wire<T> {
         let correlation_id = link.correlation_id();
         let deadline = now.plus(CONNECT_TIMEOUT);
         link.state = State::Negotiating { id, deadline, correlation_id, version };
-        let request = ApiVersionsRequest {
-            client_software_name: "mainstem-client".to_owned(),
-            client_software_version: env!("CARGO_PKG_VERSION").to_owned(),
-        };
-        match encode_request(&request, version, correlation_id, Some(&self.client_id)) {
+        match encode_request(&versions::request(), version, correlation_id, Some(&self.client_id)) {
             Ok(frame) => self.effects.push_back(NetEffect::Write(id, frame)),
             Err(error) => self.drop_link(route, &error.to_string(), true),
         }
